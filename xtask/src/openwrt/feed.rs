@@ -1,6 +1,6 @@
 //! Feeds: a folder of packages for each architecture, with the signed index that opkg or apk reads.
 
-use super::{Built, Format, Which, make};
+use super::{Built, Format, Which, make, put, writable};
 use anyhow::{Context, Result, bail, ensure};
 use pack::{apk, opkg, usign};
 use std::{
@@ -81,8 +81,17 @@ impl Args {
             (Format::All, None, Some(_)) => Format::Apk,
             (format, _, _) => format,
         };
-        for path in write(&make(&which)?, &keys, &self.out)? {
+        which.known()?;
+        writable(&self.out)?;
+        let paths = write(&make(&which)?, &keys, &self.out)?;
+        for path in &paths {
             println!("{}", path.display());
+        }
+        for path in others(&self.out, &paths)? {
+            println!(
+                "note: {} is from an earlier run, and no index of this run has it: remove it if no router needs it",
+                path.display()
+            );
         }
         if let Some(key) = &keys.usign {
             println!("opkg: the routers need usign.pub as /etc/opkg/keys/{}", key.fingerprint());
@@ -97,17 +106,77 @@ impl Args {
 /// Writes packages and their indexes. Returns the paths of all files.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// A file that cannot be written; indexes of an earlier run with another key, which routers would refuse.
 pub fn write(packages: &[Built], keys: &Keys, out: &Path) -> Result<Vec<PathBuf>> {
     ensure!(!packages.is_empty(), "no package");
+    let files = files(packages, keys)?;
+    let written = |path: &Path| files.iter().any(|(name, _)| out.join(name) == path);
+    for (public, index, option) in
+        [("usign.pub", "Packages.sig", "--key-usign"), ("apk.pem", "packages.adb", "--key-apk")]
+    {
+        let Some((_, new)) = files.iter().find(|(name, _)| name == public) else { continue };
+        let old = fs::read(out.join(public)).unwrap_or_default();
+        if old.is_empty() || old == *new {
+            continue;
+        }
+        for folder in folders(out)? {
+            let stale = folder.join(index);
+            ensure!(
+                written(&stale) || !stale.exists(),
+                "{} is signed by another key than that of {option}: use the old key, another --out, or write all \
+                 architectures of this folder again (--arch all)",
+                stale.display()
+            );
+        }
+    }
     let mut paths = Vec::new();
-    for (name, bytes) in files(packages, keys)? {
+    for (name, bytes) in &files {
         let path = out.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(out))?;
-        fs::write(&path, bytes).with_context(|| format!("writing {}", path.display()))?;
+        put(&path, bytes)?;
         paths.push(path);
     }
     Ok(paths)
+}
+
+/// The folders of the architectures in a feed.
+fn folders(out: &Path) -> Result<Vec<PathBuf>> {
+    let Ok(entries) = fs::read_dir(out) else { return Ok(Vec::new()) };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// Packages and indexes that this run did not write, in the folders that it wrote to: of another version, of a variant
+/// or a format that was left out.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn others(out: &Path, written: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in folders(out)? {
+        if !written.iter().any(|path| path.starts_with(&folder)) {
+            continue;
+        }
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let is_ours = |name: &str| {
+                let ends = [".ipk", ".apk", ".adb"].iter().any(|end| name.ends_with(end));
+                ends || matches!(name, "Packages" | "Packages.gz" | "Packages.sig")
+            };
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(is_ours) && !written.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The packages and their indexes, by their paths in the feed. A format without a key has no index.

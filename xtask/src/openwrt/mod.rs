@@ -16,8 +16,12 @@ pub mod recipes;
 pub(crate) use assemble::MAINTAINER;
 pub use assemble::{Built, Format, apk, arches, file_name, ipk, make, mtime, unpack, version};
 
-use anyhow::Result;
-use std::{fs, path::PathBuf, process::ExitCode};
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Write OpenWrt packages of the agent: ipk (24.10) and apk (25.12)
 #[derive(clap::Args)]
@@ -44,14 +48,45 @@ pub struct Which {
     pub variant: String,
 }
 
+impl Which {
+    /// Fails for a name that nothing has.
+    fn known(&self) -> Result<()> {
+        arches(&self.arch)?;
+        crate::build::variants(&self.variant)?;
+        Ok(())
+    }
+}
+
+/// Makes an output folder, and fails unless files can be made in it.
+///
+/// # Errors
+/// The system's error, with the folder.
+pub(crate) fn writable(folder: &Path) -> Result<()> {
+    let probe = folder.join(".written");
+    let made = fs::create_dir_all(folder).and_then(|()| fs::write(&probe, ""));
+    made.and_then(|()| fs::remove_file(&probe))
+        .with_context(|| format!("--out {}: no file can be written there", folder.display()))
+}
+
+/// Writes a file, and its folder if that is missing.
+///
+/// # Errors
+/// The system's error, with the file.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let made = fs::create_dir_all(folder).and_then(|()| fs::write(path, bytes));
+    made.with_context(|| format!("writing {}", path.display()))
+}
+
 impl Args {
     /// Runs the chore.
     pub fn run(self) -> Result<ExitCode> {
+        // Names and the folder first: a build takes minutes.
+        self.which.known()?;
+        writable(&self.out)?;
         for built in make(&self.which)? {
-            let folder = self.out.join(&built.arch);
-            fs::create_dir_all(&folder)?;
-            let path = folder.join(&built.name);
-            fs::write(&path, &built.bytes)?;
+            let path = self.out.join(&built.arch).join(&built.name);
+            put(&path, &built.bytes)?;
             println!("{} ({} bytes)", path.display(), built.bytes.len());
         }
         Ok(ExitCode::SUCCESS)

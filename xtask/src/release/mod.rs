@@ -100,6 +100,7 @@ impl Files {
 /// A build that fails, and a folder with files that are not a release's.
 pub fn write(arch: &str, keys: &feed::Keys, out: &Path) -> Result<Vec<(String, usize)>> {
     empty(out)?;
+    openwrt::writable(out)?;
     let targets = build::targets(arch)?;
     let version = env!("CARGO_PKG_VERSION");
     let mut files = Files::default();

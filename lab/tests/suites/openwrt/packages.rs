@@ -284,6 +284,42 @@ fn keys(folder: &Path) -> Result<Keys> {
     Ok(Keys { usign: Some(usign), apk: Some(apk) })
 }
 
+/// A folder with a feed of an earlier run: another key is refused while an index of another architecture has the old one,
+/// and files that no index has are told.
+fn an_older_feed(built: &mut [Built], out: &Path) -> Result<()> {
+    let other = keys(&fresh("feed-other")?)?;
+    let before = fs::read(out.join("usign.pub"))?;
+    let move_to = |built: &mut [Built], arch: &str| {
+        built.iter_mut().for_each(|built| built.arch = arch.to_owned())
+    };
+    move_to(built, "mips_24kc");
+    let refused = feed::write(built, &other, out).err().context("a feed with two keys")?;
+    ensure!(format!("{refused:#}").contains("signed by another key"), "{refused:#}");
+    ensure!(fs::read(out.join("usign.pub"))? == before, "a refused run wrote a key");
+    move_to(built, ARCH);
+    // All architectures of the folder: another key may come.
+    feed::write(built, &other, out)?;
+    let half: Vec<Built> = built
+        .iter()
+        .filter(|built| built.format == Format::Ipk && !built.name.contains("proto"))
+        .map(|built| Built {
+            arch: built.arch.clone(),
+            name: built.name.clone(),
+            bytes: built.bytes.clone(),
+            ..*built
+        })
+        .collect();
+    let only_ipk = Keys { usign: other.usign, apk: None };
+    let paths = feed::write(&half, &only_ipk, out)?;
+    let others = feed::others(out, &paths)?;
+    let names: Vec<_> = others.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    ensure!(names.contains(&"packages.adb"), "{names:?}");
+    ensure!(names.iter().filter(|name| name.contains("proto")).count() == 2, "{names:?}");
+    // The packages for apk, their index, and one for opkg.
+    ensure!(names.len() == RECIPES.len() + 2, "{names:?}");
+    Ok(())
+}
+
 pub(super) fn signatures() -> Result<String> {
     let folder = fresh("feed")?;
     let keys = keys(&folder)?;
@@ -298,6 +334,9 @@ pub(super) fn signatures() -> Result<String> {
         built.push(Built { arch, name, format: Format::Apk, bytes });
     }
     let out = folder.join("feed");
+    let paths = feed::write(&built, &keys, &out)?;
+    ensure!(feed::others(&out, &paths)?.is_empty(), "a new feed has other files");
+    an_older_feed(&mut built, &out)?;
     feed::write(&built, &keys, &out)?;
     let at = out.join(ARCH);
 
