@@ -47,7 +47,7 @@ pub(super) fn part() -> Part {
 }
 
 fn accepted(folder: &Path, (name, bytes): &(String, Vec<u8>), program: &[u8]) -> Result<String> {
-    ensure_packages(&["dpkg", "man-db"])?;
+    ensure_packages(&["dpkg", "man-db", "zsh", "fish"])?;
     let (package, root) = (folder.join(name), folder.join("root"));
     fs::write(&package, bytes)?;
     quietly(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&root))?;
@@ -74,8 +74,15 @@ fn accepted(folder: &Path, (name, bytes): &(String, Vec<u8>), program: &[u8]) ->
     let page = root.join("usr/share/man/man1/postwire-push.1.gz");
     let shown = quietly(Command::new("man").args(["--warnings", "--local-file"]).arg(&page))?;
     ensure!(shown.contains("--confirm-within"), "the page of push: {shown}");
-    let bash = root.join("usr/share/bash-completion/completions/postwire");
-    quietly(Command::new("bash").arg("-n").arg(&bash))?;
-    ensure!(fs::read_to_string(&bash)?.contains("rollback"), "the completions lack commands");
+    for (shell, check, file) in [
+        ("bash", "-n", "bash-completion/completions/postwire"),
+        ("zsh", "-n", "zsh/vendor-completions/_postwire"),
+        ("fish", "--no-execute", "fish/vendor_completions.d/postwire.fish"),
+    ] {
+        let file = root.join("usr/share").join(file);
+        quietly(Command::new(shell).arg(check).arg(&file))?;
+        let script = fs::read_to_string(&file)?;
+        ensure!(script.contains("rollback"), "the completions of {shell} lack commands");
+    }
     Ok(format!("{} bytes, {said} KiB installed", bytes.len()))
 }
