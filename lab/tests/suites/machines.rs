@@ -7,6 +7,7 @@
 use super::lanes::Part;
 use anyhow::{Context, Result, ensure};
 use board::Tried;
+use clap::ValueEnum;
 use fastrand::Rng;
 use lab::{
     Arch, Lab,
@@ -59,7 +60,7 @@ impl Turn {
         if name == "all" {
             return Ok(Self::All);
         }
-        let named = MACHINES.into_iter().find(|arch| arch.name() == name);
+        let named = Arch::from_str(name, false).ok().filter(|arch| MACHINES.contains(arch));
         let names = MACHINES.map(Arch::name).join(", ");
         Ok(Self::Named(named.with_context(|| format!("none of {names}, all"))?))
     }
@@ -119,6 +120,10 @@ pub(super) fn each_in_turn() -> Result<String> {
             let told = MACHINES.iter().all(|arch| said.matches(arch.name()).count() == 1);
             ensure!(told, "{said}");
         }
+    }
+    ensure!(Turn::new(Some("armv7"))? == Turn::Named(Arch::Armv7), "not by its short name");
+    for name in ["mips", "x86_64", ""] {
+        ensure!(Turn::new(Some(name)).is_err(), "{name} is no machine of these");
     }
     let wrong = Turn::new(Some("mips")).err().context("no machine is mips")?;
     Ok(format!("{wrong}; {}", Turn::new(None)?))
