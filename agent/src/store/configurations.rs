@@ -33,6 +33,18 @@ pub const HISTORY: u32 = 5;
 /// The prepared configuration, before its rename.
 const NEXT: &CStr = c"next";
 
+/// Errors of one file: of the disk under it, or because the name is that of a socket, a loop of symbolic links, a
+/// folder or a pipe. Any other error is that of the whole disk, or passes.
+const UNREADABLE: [Errno; 7] = [
+    Errno::EIO,
+    Errno::EBADMSG,
+    Errno::EUCLEAN,
+    Errno::ENXIO,
+    Errno::ELOOP,
+    Errno::EISDIR,
+    Errno::ESPIPE,
+];
+
 /// The name of a file.
 struct FileName(String<32>);
 
@@ -67,12 +79,14 @@ pub struct Store<'b, D> {
     disk: D,
     /// Whether the names were synced by this agent.
     synced: bool,
+    /// Whether a file could not be read, which may pass.
+    pub unread: bool,
 }
 
 impl<'b, D: Disk> Store<'b, D> {
     /// A store in this folder.
     pub const fn new(slot: &'b Slot, disk: D) -> Self {
-        Self { slot, disk, synced: false }
+        Self { slot, disk, synced: false, unread: false }
     }
 
     /// The folder.
@@ -131,42 +145,46 @@ impl<'b, D: Disk> Store<'b, D> {
     }
 
     fn damaged(&self, number: u32, wrong: Wrong) -> Fault {
-        let code = Code::Damaged;
+        let say = |errno, words| self.slot.say(Code::Damaged, Subject::Interface, errno, words);
         match wrong {
-            Wrong::Version(version) => self.slot.say(
-                code,
-                Subject::Interface,
+            Wrong::Version(version) => say(
                 Errno(0),
                 format_args!(
                     "stored configuration {number} is damaged, or was written by another version \
                      of the agent (format {version})"
                 ),
             ),
-            _ => self.slot.say(
-                code,
-                Subject::Interface,
-                Errno(0),
-                format_args!("stored configuration {number} is damaged"),
-            ),
+            Wrong::System(errno) => {
+                say(errno, format_args!("stored configuration {number} cannot be read: {errno}"))
+            }
+            Wrong::Damaged => {
+                say(Errno(0), format_args!("stored configuration {number} is damaged"))
+            }
         }
     }
 
     fn open_file(&mut self, name: &CStr, number: u32) -> Result<(Head, D::File), Fault> {
-        let mut file = match self.disk.open(name) {
-            Err(Errno::ENOENT) => {
-                let words = format_args!("there is no stored configuration {number}");
-                return Err(self.slot.say(Code::NotStored, Subject::Interface, Errno(0), words));
+        let slot = self.slot;
+        let opened = self.open_intact(name, number);
+        opened.map_err(|fault| match UNREADABLE.iter().find(|errno| slot.is(**errno)) {
+            Some(errno) => {
+                self.unread = true;
+                drop(slot.take(fault));
+                self.damaged(number, Wrong::System(*errno))
             }
-            // A socket of that name, or a loop of symbolic links.
-            Err(Errno::ENXIO | Errno::ELOOP) => return Err(self.damaged(number, Wrong::Damaged)),
-            file => self.failed(file)?,
-        };
+            None => fault,
+        })
+    }
+
+    fn open_intact(&mut self, name: &CStr, number: u32) -> Result<(Head, D::File), Fault> {
+        let file = self.disk.open(name);
+        if let Err(Errno::ENOENT) = file {
+            let words = format_args!("there is no stored configuration {number}");
+            return Err(self.slot.say(Code::NotStored, Subject::Interface, Errno(0), words));
+        }
+        let mut file = self.failed(file)?;
         let mut buf = [0; HEAD];
-        let got = match file.read_at(0, &mut buf) {
-            // A folder of that name, or a pipe.
-            Err(Errno::EISDIR | Errno::ESPIPE) => return Err(self.damaged(number, Wrong::Damaged)),
-            got => self.failed(got)?,
-        };
+        let got = self.failed(file.read_at(0, &mut buf))?;
         let head = Head::from_bytes(buf.get(..got).unwrap_or_default());
         let head = match head {
             Ok(head) => head,

@@ -149,7 +149,7 @@ impl<S: System> Committer<'_, S> {
                 ran
             }
             Err(fault) => {
-                pass.failed |= self.slot.code() != Some(Code::NotStored);
+                pass.failed |= self.slot.code() != Some(Code::NotStored) || self.store.unread;
                 self.note(&interface, fault);
                 Ran::Not
             }
@@ -199,6 +199,7 @@ impl<S: System> Committer<'_, S> {
         working: &mut Working<'_>,
     ) -> Result<Ran, Fault> {
         let before = self.trouble.take(interface);
+        self.store.unread = false;
         let newest = self.newest_whole(interface)?;
         if newest.as_ref().is_none_or(|(head, _)| !head.has_image()) {
             // No configuration is applied, so an earlier note about the running state still holds.

@@ -46,6 +46,8 @@ struct Content {
     synced: Vec<u8>,
     /// It is a folder.
     folder: bool,
+    /// Reads from this offset on fail; without an offset, it cannot be opened.
+    bad: Option<(Option<usize>, Errno)>,
 }
 
 #[derive(Debug, Default)]
@@ -172,7 +174,7 @@ impl Cellar {
     pub(crate) fn after_cut(&self, changes: usize, unsynced: Unsynced) -> Self {
         let state = self.0.borrow();
         let survive = |content: &Content| {
-            let Content { now, synced, folder } = content;
+            let Content { now, synced, .. } = content;
             let half = now.len().midpoint(synced.len());
             let left = match unsynced {
                 _ if now == synced => now.clone(),
@@ -181,7 +183,7 @@ impl Cellar {
                 Unsynced::Half => now[..half.min(now.len())].to_vec(),
                 Unsynced::There => now.clone(),
             };
-            Content { now: left.clone(), synced: left, folder: *folder }
+            Content { now: left.clone(), synced: left, ..content.clone() }
         };
         let names = match changes.checked_sub(1) {
             None => state.synced.clone(),
@@ -197,6 +199,13 @@ impl Cellar {
         let mut state = self.0.borrow_mut();
         let file = state.names[name];
         change(&mut state.files[file].now);
+    }
+
+    /// Bytes of a file cannot be read any more: those from an offset on, or it cannot be opened.
+    pub(crate) fn unreadable(&self, name: &CStr, from: Option<usize>, errno: Errno) {
+        let mut state = self.0.borrow_mut();
+        let file = state.names[name];
+        state.files[file].bad = Some((from, errno));
     }
 
     /// Makes a folder in it.
@@ -216,7 +225,11 @@ impl Disk for Cellar {
     type File = Shelf;
 
     fn open(&mut self, name: &CStr) -> Result<Shelf, Errno> {
-        let file = *self.0.borrow().names.get(name).ok_or(Errno::ENOENT)?;
+        let state = self.0.borrow();
+        let file = *state.names.get(name).ok_or(Errno::ENOENT)?;
+        if let Some((None, errno)) = state.files[file].bad {
+            return Err(errno);
+        }
         Ok(Shelf { cellar: self.clone(), file })
     }
 
@@ -285,7 +298,14 @@ impl File for Shelf {
         }
         let rest = state.files[self.file].now.get(offset as usize..).unwrap_or_default();
         // Only a few bytes at once.
-        let len = rest.len().min(buf.len()).min(100);
+        let mut len = rest.len().min(buf.len()).min(100);
+        if let Some((from, errno)) = state.files[self.file].bad {
+            let good = from.unwrap_or(0).saturating_sub(offset as usize);
+            if good == 0 && len > 0 {
+                return Err(errno);
+            }
+            len = len.min(good);
+        }
         buf[..len].copy_from_slice(&rest[..len]);
         Ok(len)
     }

@@ -41,7 +41,7 @@ impl<S: System> Committer<'_, S> {
         if running {
             self.adopts(link, &name, change)?;
         }
-        let stored = self.newest_whole(interface)?.is_some_and(|(head, _)| head.has_image());
+        let stored = self.has_stored(interface)?;
         if !running && !stored {
             if let Some(missing) = missing {
                 return Err(slot.restore(missing));
@@ -85,5 +85,12 @@ impl<S: System> Committer<'_, S> {
             self.undo(fault, working)
         })?;
         self.finish(done, head, !stored, change, working)
+    }
+
+    /// Whether an interface has a stored configuration. A damaged one counts: it can be removed too.
+    fn has_stored(&mut self, interface: &Name) -> Result<bool, Fault> {
+        let Some(newest) = self.store.newest(interface, u32::MAX)? else { return Ok(false) };
+        let whole = self.newest_whole(interface)?;
+        Ok(whole.is_none_or(|(head, _)| head.has_image() || head.number < newest))
     }
 }

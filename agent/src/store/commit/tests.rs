@@ -404,6 +404,59 @@ fn a_snapshot_of_an_earlier_start_of_the_machine_is_not_gone_back_to() {
     assert_eq!(router.seen(), target(&Config::old()));
 }
 
+/// A router with two interfaces, of which the newest file of wg1 cannot be read, after a reboot.
+fn with_an_unreadable_file(older: bool) -> (Router, Config) {
+    let beside = Config { key: Some(9), mtu: 1420, ..Config::default() };
+    let router = Router::default();
+    router.push(&Config::old()).unwrap();
+    if older {
+        router.push_image(&beside.image_of("wg1"), Some(Act::Pushed), false).unwrap();
+    }
+    let newer = Config { mtu: 1400, ..beside.clone() };
+    router.push_image(&newer.image_of("wg1"), Some(Act::Pushed), false).unwrap();
+    let router = router.rebooted(0, UNSYNCED[0]);
+    let name = if older { c"wg1.2" } else { c"wg1.1" };
+    router.keep.unreadable(name, Some(100), Errno::EIO);
+    (router, beside)
+}
+
+#[test]
+fn an_unreadable_file_of_one_interface_keeps_no_tunnel_down() {
+    for older in [true, false] {
+        let (router, beside) = with_an_unreadable_file(older);
+        // What cannot be read now may be read later.
+        assert_eq!(router.start(), older);
+        let expected = Router::default();
+        expected.push(&Config::old()).unwrap();
+        if older {
+            expected.push_image(&beside.image_of("wg1"), Some(Act::Pushed), false).unwrap();
+        }
+        assert_eq!(router.seen(), expected.seen());
+    }
+}
+
+#[test]
+fn an_unreadable_file_is_replaced_by_any_change() {
+    let name = "wg1".parse().unwrap();
+    for older in [true, false] {
+        let (router, beside) = with_an_unreadable_file(older);
+        router.start();
+        router.push(&Config::new()).unwrap();
+        let done = router.push_image(&beside.image_of("wg1"), Some(Act::Pushed), false).unwrap();
+        assert_eq!((done.stored, done.number), (true, if older { 3 } else { 2 }));
+        let (router, _) = with_an_unreadable_file(older);
+        router.start();
+        let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
+        let removed = router.with(|agent| {
+            let done = agent.remove(&name, &change, &mut silent);
+            done.map_err(|fault| agent.slot.take(fault))
+        });
+        assert!(removed.unwrap().stored);
+        assert!(router.start());
+        assert_eq!(router.seen(), target(&Config::old()));
+    }
+}
+
 #[test]
 fn endpoints_with_names_are_stored() {
     let router = Router::default();

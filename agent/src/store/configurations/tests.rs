@@ -85,6 +85,28 @@ fn first() -> (Cellar, usize) {
 }
 
 #[test]
+fn a_file_with_a_block_that_cannot_be_read_is_damaged() {
+    let (cellar, _) = first();
+    let slot = Slot::default();
+    store(&mut Store::new(&slot, cellar.clone()), 2).unwrap();
+    for from in [None, Some(0), Some(HEAD - 1), Some(HEAD), Some(HEAD + 500)] {
+        for errno in [Errno::EIO, Errno::EBADMSG, Errno::EUCLEAN] {
+            cellar.unreadable(c"wg.0.2", from, errno);
+            assert_eq!(starts_with(&cellar), (Some(1), 1), "{from:?} {errno:?}");
+            let opened = Store::new(&slot, cellar.clone()).open("wg.0", 2).map(|_| ());
+            let failure = slot.take(opened.unwrap_err());
+            assert_eq!(i32::from(failure.errno), errno.0);
+            let words = std::format!("stored configuration 2 cannot be read: {errno}");
+            assert_eq!(failure.text, *words);
+        }
+    }
+    // A lack that passes says nothing of the file.
+    cellar.unreadable(c"wg.0.2", None, Errno::EMFILE);
+    let opened = Store::new(&slot, cellar).open("wg.0", 2).map(|_| ());
+    assert_eq!(slot.take(opened.unwrap_err()).code, Code::Storage);
+}
+
+#[test]
 fn a_power_cut_at_any_step_leaves_the_old_or_the_new() {
     let steps = first().1;
     let (mut old, mut new) = (0, 0);
