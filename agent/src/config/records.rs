@@ -97,6 +97,16 @@ impl<'f, F: File> RecordWriter<'f, F> {
         Ok(())
     }
 
+    /// The file, with everything that was written, and the offset at which this writer began.
+    ///
+    /// # Errors
+    /// [`Code::Storage`].
+    pub fn written(&mut self) -> Result<Option<(&mut Noted<'f, F>, u32)>, Fault> {
+        self.flush()?;
+        let from = self.from;
+        Ok(self.file.as_mut().map(|file| (file, from)))
+    }
+
     fn flush(&mut self) -> Result<(), Fault> {
         let bytes = self.buf.get(..self.held).unwrap_or_default();
         if let Some(file) = &mut self.file {

@@ -4,7 +4,6 @@
 //! kernel again, because Linux has side effects: a removed address takes its secondaries and routes along, an added
 //! one brings routes. Items that could not be put back are found when they are recorded, before anything is changed.
 
-use heapless::Vec;
 use proto_core::ip::{AF_INET, AF_INET6, IpNet};
 use proto_core::netlink::Errno;
 use proto_core::netlink::route::{Addr, Route, RouteFilter, addr};
@@ -27,8 +26,6 @@ const HEAD: usize = 1 + 4 + 8;
 const VERSION: u8 = 1;
 /// Most rounds for each kind. Each round does something that the previous round could not.
 const ROUNDS: u32 = 8;
-/// IPv4 addresses of an interface that routes of other interfaces may have as their source.
-const SOURCES: usize = 32;
 
 /// Called with an address or a route.
 type Take<'t> = dyn FnMut(&Raw, &Way) -> Result<(), Fault> + 't;
@@ -107,33 +104,48 @@ pub fn write<N: NetlinkSocket, F: File>(
     index: u32,
     now: u64,
 ) -> Result<bool, Fault> {
-    let slot = kernel.slot;
     let (mut head, mut at) = ([0; HEAD], 0);
     put(&mut head, &mut at, &[VERSION]);
     put(&mut head, &mut at, &index.to_ne_bytes());
     put(&mut head, &mut at, &now.to_ne_bytes());
     writer.bytes(&head)?;
-    let mut sources = Vec::<[u8; 4], SOURCES>::new();
-    let mut too_many = false;
+    let mut addresses = Span { from: writer.at(), end: writer.at() };
+    // A bit for the last byte of each of its addresses, because most sources are of other interfaces.
+    let mut last_bytes = 0_u64;
+    let bit = |[.., last]: [u8; 4]| 1_u64 << (last & 63);
     each(kernel, index, &[Kind::Address, Kind::Route], &mut |raw, way| {
-        if let Some(own) = raw.own_v4() {
-            too_many |= sources.push(own).is_err();
-        }
         if raw.kind == Kind::Route && !way.through {
             let source = way.source.unwrap_or_default();
-            if !sources.contains(&source) {
-                if too_many {
-                    let text = "the interface has more than 32 IPv4 addresses, and a route of another interface may \
-                                have one as its source, which could not be put back if the change failed";
-                    return Err(slot.fail(Code::Config, subject(raw), text));
-                }
+            if last_bytes & bit(source) == 0 || !is_among(writer, addresses, source)? {
                 return Ok(());
             }
         }
         let mut record = [0; RECORD];
         let len = raw.record(&mut record);
-        writer.bytes(record.get(..len).unwrap_or_default())
+        writer.bytes(record.get(..len).unwrap_or_default())?;
+        if let Some(own) = raw.own_v4() {
+            last_bytes |= bit(own);
+            addresses.end = writer.at();
+        }
+        Ok(())
     })
+}
+
+/// Whether one of the addresses that were written is this one.
+fn is_among<F: File>(
+    writer: &mut RecordWriter<'_, F>,
+    Span { from: at, end }: Span,
+    address: [u8; 4],
+) -> Result<bool, Fault> {
+    let Some((file, from)) = writer.written()? else { return Ok(false) };
+    let (at, end) = (from.saturating_add(at), from.saturating_add(end));
+    let mut reader = Reader { file, at, end, moved: (0, 0) };
+    while let Some(raw) = reader.next()? {
+        if raw.own_v4() == Some(address) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The index that the interface had, from the record in `span` of `file`.

@@ -6,6 +6,7 @@
 
 use proto_core::netlink::route;
 use proto_core::netlink::{Errno, Writer};
+use proto_core::protocol::config::Item;
 use proto_core::protocol::message::{Code, Failure, State};
 use proto_core::protocol::report::Act;
 
@@ -17,6 +18,7 @@ use crate::testing::{DevicePeer, Incident, Seen, World};
 
 const NEW_ADDR: u16 = 20;
 const NEW_ROUTE: u16 = 24;
+const DEL_ROUTE: u16 = 25;
 const NEW_RULE: u16 = 32;
 
 fn send(world: &World, ty: u16, header: &[u8], attributes: &[(u16, Vec<u8>)]) {
@@ -333,4 +335,51 @@ fn what_could_not_come_back_is_refused_before_anything_changes() {
         assert_eq!(router.world.changes(), changes);
         wrong.same(&before, &router, &what);
     }
+}
+
+/// Every Linux has a route with a source on another link: that of `lo` to itself.
+#[test]
+fn an_interface_of_many_addresses_can_be_changed_and_removed() {
+    let address = |n: u8| Item::Address(super::tests::net(&format!("10.0.{n}.1/24")));
+    let from = Config { key: Some(7), mtu: 1420, ..Config::default() };
+    let from = Config { items: (0..40).map(address).collect(), ..from };
+    let to = Config { items: (0..39).map(address).collect(), ..from.clone() };
+    let router = Router::default();
+    router.world.make("eth0", "dummy");
+    let eth0 = router.world.index("eth0");
+    router.world.by_hand(|buf| route::link::set_up(buf, 1, eth0, true).unwrap()).unwrap();
+    let header = [&[2, 24, 0, 0][..], &eth0.to_ne_bytes()].concat();
+    send(&router.world, NEW_ADDR, &header, &[(2, v4("198.51.100.2")), (1, v4("198.51.100.2"))]);
+    let push = |config: &Config, confirm| {
+        router.push_image(&config.image_of("wg0"), Some(Act::Pushed), confirm).unwrap()
+    };
+    push(&from, false);
+    // Routes of the other link, with sources of ours and of its own.
+    let by_hand = |ty, to: &str, source: &str| {
+        let attributes = [(1, v4(to)), (4, word(eth0)), (7, v4(source))];
+        send(&router.world, ty, &[2, 24, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0], &attributes);
+    };
+    by_hand(NEW_ROUTE, "10.77.0.0", "10.0.0.1");
+    by_hand(NEW_ROUTE, "10.77.39.0", "10.0.39.1");
+    by_hand(NEW_ROUTE, "10.78.0.0", "198.51.100.2");
+    let has = |to: &str| router.seen().others.iter().any(|text| text.contains(to));
+    assert!(has("10.77.0.0") && has("10.77.39.0") && has("10.78.0.0"));
+    let revert = || {
+        let reverted = router.with(|agent| agent.revert(&mut silent).map_err(|_| ()));
+        reverted.unwrap();
+    };
+    let before = router.seen();
+    push(&to, true);
+    assert!(has("10.77.0.0") && !has("10.77.39.0") && has("10.78.0.0"));
+    revert();
+    assert_eq!(router.seen(), before);
+    // What another program does to routes of other sources meanwhile is left alone.
+    push(&to, true);
+    by_hand(DEL_ROUTE, "10.78.0.0", "198.51.100.2");
+    revert();
+    assert!(has("10.77.39.0") && !has("10.78.0.0"));
+    push(&to, false);
+    router.push_image(&to.image_of("wg0"), None, false).unwrap();
+    change(&router, What::Remove, &[]).unwrap();
+    assert_eq!(router.world.kind("wg0"), None);
 }
