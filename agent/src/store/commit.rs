@@ -280,7 +280,9 @@ impl<'b, S: System> Committer<'b, S> {
         change: &Change,
         working: &mut Working<'_>,
     ) -> Result<Done, Fault> {
-        if change.confirm && !(same && done.summary.is_quiet()) {
+        // A removal changes something, even if only the link.
+        let quiet = done.summary.is_quiet() && head.act != Act::Removed;
+        if change.confirm && !(same && quiet) {
             self.is_well(&head.interface, change);
             // If nothing new is stored, the number is that of the stored configuration, which needs no promotion.
             done.pending = Some(Head { number: done.number, ..head });

@@ -24,7 +24,7 @@ impl<S: System> Committer<'_, S> {
     ) -> Result<Option<u32>, Fault> {
         words.clear();
         let expected = match pending {
-            Some(head) => Some(self.expected(head)?),
+            Some(head) => self.expected(head)?,
             None => self.newest_whole(interface)?,
         };
         let Some((head, mut image)) = expected.filter(|(head, _)| head.has_image()) else {

@@ -4,6 +4,7 @@ use core::fmt::Write;
 
 use heapless::String;
 use proto_core::protocol::message::{Code, MAX_TEXT, Subject};
+use proto_core::protocol::report::Act;
 
 use super::{Committer, Working};
 use crate::config::plan::{Purpose, agree};
@@ -40,25 +41,29 @@ impl<S: System> Committer<'_, S> {
         Ok(newest.unwrap_or(0) >= head.number)
     }
 
-    /// The configuration of a pending change: the prepared one, or else the stored one.
-    pub(super) fn expected(&mut self, head: &Head) -> Result<(Head, S::File), Fault> {
-        if self.is_stored(head)? {
-            self.store.open(&head.interface, head.number)
-        } else {
+    /// The configuration of a pending change: the prepared one, or else the stored one. `None` for the removal of an
+    /// interface that was not stored.
+    pub(super) fn expected(&mut self, head: &Head) -> Result<Option<(Head, S::File)>, Fault> {
+        let found = if !self.is_stored(head)? {
             self.store.open_next()
-        }
+        } else if head.act == Act::Removed {
+            return Ok(None);
+        } else {
+            self.store.open(&head.interface, head.number)
+        };
+        found.map(Some)
     }
 
     /// Fails unless the kernel has the configuration of the pending change.
     fn runs(&mut self, head: &Head, working: &mut Working<'_>) -> Result<(), Fault> {
         let slot = self.slot;
-        let (head, mut image) = self.expected(head)?;
-        if !head.has_image() {
+        let expected = self.expected(head)?;
+        let Some((head, mut image)) = expected.filter(|(head, _)| head.has_image()) else {
             return match wireguard_link(&mut self.kernel, head.interface)? {
                 None => Ok(()),
                 Some(_) => Err(slot.fail(Code::Verify, Subject::Interface, "it is there again")),
             };
-        }
+        };
         let mut target = self.target(head.span());
         self.compare(&mut image, &mut target, Purpose::Repair, working)?;
         let Self { files, .. } = self;

@@ -98,3 +98,54 @@ fn a_removed_interface_is_gone_or_as_it_was() {
         }
     }
 }
+
+/// Asks for the removal of wg0.
+fn remove(router: &Router, confirm: bool) -> Result<Done, Failure> {
+    router.with(|agent| {
+        let change = Change { act: Some(Act::Removed), confirm, ..Change::REPAIR };
+        let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
+        done.map_err(|fault| agent.slot.take(fault))
+    })
+}
+
+#[test]
+fn the_removal_of_what_is_not_stored_waits_and_can_be_confirmed() {
+    let bare = Config { key: Some(7), mtu: 1420, ..Config::default() };
+    // The files were lost, or are damaged, or say that the interface was removed.
+    for (config, lost) in [(&Config::old(), 0), (&bare, 0), (&bare, 1), (&bare, 2)] {
+        let lose = |router: &Router| match lost {
+            0 => router.keep.lose(),
+            1 => router.keep.damage(c"wg0.1", |bytes| bytes.truncate(9)),
+            _ => {
+                let world = router.world.clone();
+                let beside = Router { world, keep: router.keep.clone(), ..Router::default() };
+                beside.world.delete_links();
+                remove(&beside, false).unwrap();
+                beside.world.make("wg0", "wireguard");
+                let index = beside.world.index("wg0");
+                beside
+                    .world
+                    .by_hand(|buf| route::link::set_alias(buf, 1, index, b"postwired").unwrap())
+                    .unwrap();
+            }
+        };
+        for confirm in [true, false] {
+            let router = Router::default();
+            router.push(config).unwrap();
+            lose(&router);
+            let before = router.seen();
+            let head = remove(&router, true).unwrap().pending.expect("it waits");
+            assert!(router.seen().links.is_empty());
+            if confirm {
+                router.with(|agent| {
+                    let confirmed = agent.confirm(&head, &mut silent);
+                    confirmed.map_err(|fault| agent.slot.take(fault)).unwrap();
+                });
+                assert!(router.start() && router.seen().links.is_empty());
+            } else {
+                router.with(|agent| agent.revert(&mut silent)).unwrap();
+                assert_eq!(router.seen(), before);
+            }
+        }
+    }
+}
