@@ -13,7 +13,7 @@ use crate::config::index::Extras;
 use crate::config::plan::counter;
 use crate::fault::Fault;
 use crate::kernel::exchange::{Kernel, LinkState, Protocol, SET, steady};
-use crate::kernel::read::{each_event, each_on_link, each_rule, wireguard_link};
+use crate::kernel::read::{each_event, each_on_link, each_rule};
 use crate::kernel::write::{set_device, write_item};
 use crate::system::{File, NetlinkSocket};
 
@@ -43,20 +43,18 @@ pub struct Found {
     pub summary: Summary,
 }
 
-/// Finds the parts of an interface, and the rules that are removed with it. Changes nothing.
+/// Finds the parts of an interface with this link, if it has one, and the rules that are removed with it. Changes
+/// nothing.
 ///
 /// # Errors
-/// [`Code::WrongKind`], or errors of the kernel or of `claims`.
-///
-/// [`Code::WrongKind`]: proto_core::protocol::message::Code::WrongKind
+/// Errors of the kernel or of `claims`.
 pub fn find<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     extras: &mut Extras<'_, F>,
-    name: IfName,
+    (name, link): (IfName, Option<LinkState>),
     claims: &mut EachClaim<'_>,
 ) -> Result<Found, Fault> {
     kernel.wireguard()?;
-    let link = wireguard_link(kernel, name)?;
     let mut summary = Summary::default();
     steady(kernel.slot, Subject::Interface, &mut || {
         extras.clear()?;

@@ -563,7 +563,8 @@ pub mod device {
     pub const MTU: u8 = 8;
     /// The link goes up.
     pub const UP: u8 = 16;
-    /// Another program made the link: a push needs to adopt it. Only in [`Answer::Planned`](super::Answer::Planned).
+    /// Another program made the link. In [`Answer::Planned`](super::Answer::Planned), a push needs to adopt it; in
+    /// [`Answer::Applied`](super::Answer::Applied), a removal left it alone.
     pub const FOREIGN: u8 = 32;
 }
 

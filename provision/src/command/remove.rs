@@ -1,5 +1,7 @@
 //! `postwire remove`.
 
+use proto_core::protocol::message::device;
+
 use super::change::{self, Changed};
 use super::summary;
 use crate::cli::{Own, Remove};
@@ -15,6 +17,9 @@ pub(super) fn run(own: &Own, args: &Remove) -> Result<Done<Changed>, Failed> {
     let settled = &changed.settled;
     let summary = settled.applied.as_ref().map(|applied| &applied.summary);
     let what = match summary {
+        Some(summary) if summary.device & device::FOREIGN != 0 => {
+            "; the link of that name is another program's, and was left alone".into()
+        }
         Some(summary) => format!(": {}", summary::text(summary)),
         None => "; the router's answer to it was lost".into(),
     };

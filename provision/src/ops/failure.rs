@@ -151,7 +151,9 @@ const fn hint(code: Code) -> Option<&'static str> {
         Code::NoWireGuard => {
             "install the WireGuard module on the router; on OpenWrt the package is kmod-wireguard"
         }
-        Code::WrongKind => "choose another name with --interface",
+        Code::WrongKind => {
+            "push under another name with --interface; `postwire remove` removes what is stored under this one"
+        }
         Code::NoInterface => "`postwire status` lists the router's interfaces",
         Code::Permission => "run postwired as root, or with CAP_NET_ADMIN",
         Code::Verify => {
@@ -186,7 +188,7 @@ const fn hint(code: Code) -> Option<&'static str> {
         }
         Code::Foreign => {
             "stop what manages it (netifd: remove its section from /etc/config/network), then take it over with \
-             `postwire push --adopt`; or choose another name with --interface"
+             `postwire push --adopt`; or push under another name with --interface"
         }
         Code::Gone | Code::Kernel | Code::Storage => return None,
     })

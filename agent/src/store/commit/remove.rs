@@ -1,12 +1,13 @@
 //! The removal of an interface, in the order of any change.
 
 use proto_core::netlink::Errno;
-use proto_core::protocol::message::{Code, Name, State, Subject, Summary};
+use proto_core::protocol::message::{Code, Name, State, Subject, Summary, device};
 
 use super::{Change, Committer, Done, Working};
 use crate::config::claims::each_in_force;
 use crate::config::index::Extras;
 use crate::fault::Fault;
+use crate::kernel::exchange::LinkState;
 use crate::kernel::read::wireguard_link;
 use crate::kernel::remove;
 use crate::store::configurations::Head;
@@ -35,13 +36,17 @@ impl<S: System> Committer<'_, S> {
             Err(fault) if none => Some(slot.take(fault)),
             other => other.map(|_| None)?,
         };
-        let link = if none { None } else { wireguard_link(&mut self.kernel, name)? };
-        let running = link.is_some();
-        // What is stored can be removed, whoever has the name now.
-        if running {
-            self.adopts(link, &name, change)?;
-        }
         let stored = self.has_stored(interface)?;
+        let link = if none { Ok(None) } else { self.own_link(&name, change) };
+        let (link, foreign) = match link {
+            // The link of another program is left alone, and does not keep what is stored.
+            Err(fault) if stored && matches!(slot.code(), Some(Code::WrongKind | Code::Foreign)) => {
+                drop(slot.take(fault));
+                (None, true)
+            }
+            link => (link?, false),
+        };
+        let running = link.is_some();
         if !running && !stored {
             if let Some(missing) = missing {
                 return Err(slot.restore(missing));
@@ -57,34 +62,56 @@ impl<S: System> Committer<'_, S> {
             self.store.sync()?;
         }
         let number = if stored { head.number } else { head.number.saturating_sub(1) };
+        let mut done = Done { summary: Summary::default(), number, stored: true, pending: None };
         if none {
-            // The interface does not run, so there is nothing to confirm or to revert.
-            if let Err(fault) = self.store.promote(&head) {
-                self.store.discard();
-                return Err(fault);
-            }
-            self.is_well(interface, change);
-            let summary = Summary::default();
-            return Ok(Done { summary, number, stored: true, pending: None });
+            self.remove_stored(&head, change)?;
+            return Ok(done);
         }
         let Self { kernel, files, store, .. } = self;
         let mut extras = Extras::new(slot, &mut files.extras);
-        let found = remove::find(kernel, &mut extras, name, &mut |take| {
+        let found = remove::find(kernel, &mut extras, (name, link), &mut |take| {
             each_in_force(store, interface, take)
         });
         let found = found.inspect_err(|_| store.discard())?;
         let len = extras.len();
-        let summary = found.summary.clone();
-        let done = Done { summary, number, stored: false, pending: None };
-        self.take_snapshot(&head, (0, len))?;
+        done.summary = found.summary.clone();
+        if !foreign {
+            self.take_snapshot(&head, (0, len))?;
+        }
         let Self { kernel, files, set, .. } = self;
         let mut extras = Extras::again(slot, &mut files.extras, len);
         let removed = remove::interface(kernel, &mut extras, set, name, &found);
-        removed.map_err(|fault| {
-            let fault = slot.amend(fault, &|failure| failure.state = State::Partly);
-            self.undo(fault, working)
-        })?;
+        let partly = |fault| slot.amend(fault, &|failure| failure.state = State::Partly);
+        if foreign {
+            // What is stored did not run, so its rules are not put back. Another attempt removes the rest.
+            removed.map_err(partly).inspect_err(|_| self.store.discard())?;
+            self.remove_stored(&head, change)?;
+            done.summary.device |= device::FOREIGN;
+            return Ok(done);
+        }
+        removed.map_err(|fault| self.undo(partly(fault), working))?;
+        done.stored = false;
         self.finish(done, head, !stored, change, working)
+    }
+
+    /// Stores the absence of an interface that does not run: there is nothing to confirm or to revert.
+    fn remove_stored(&mut self, head: &Head, change: &Change) -> Result<(), Fault> {
+        self.store.promote(head).inspect_err(|_| self.store.discard())?;
+        self.is_well(&head.interface, change);
+        Ok(())
+    }
+
+    /// The link of an interface, if there is one.
+    ///
+    /// # Errors
+    /// [`Code::WrongKind`] or [`Code::Foreign`] for the link of another program.
+    fn own_link(&mut self, name: &Name, change: &Change) -> Result<Option<LinkState>, Fault> {
+        let link = wireguard_link(&mut self.kernel, *name)?;
+        // Without a link, the name does not matter.
+        if link.is_some() {
+            self.adopts(link, name, change)?;
+        }
+        Ok(link)
     }
 
     /// Whether an interface has a stored configuration. A damaged one counts: it can be removed too.

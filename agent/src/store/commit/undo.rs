@@ -130,7 +130,8 @@ impl<S: System> Committer<'_, S> {
         let name = head.interface;
         if !head.existed {
             let mut extras = Extras::new(slot, &mut files.extras);
-            let found = remove::find(kernel, &mut extras, name, &mut |take| {
+            let link = wireguard_link(kernel, name)?;
+            let found = remove::find(kernel, &mut extras, (name, link), &mut |take| {
                 each_record(slot, &mut image, added(&head), None, take)
             })?;
             remove::interface(kernel, &mut extras, set, name, &found)?;

@@ -149,3 +149,35 @@ fn the_removal_of_what_is_not_stored_waits_and_can_be_confirmed() {
         }
     }
 }
+
+#[test]
+fn what_is_stored_under_the_name_of_another_programs_link_can_be_removed() {
+    for kind in ["wireguard", "dummy"] {
+        for confirm in [false, true] {
+            let router = Router::old();
+            router.world.delete_links();
+            router.world.make("wg0", kind);
+            let index = router.world.index("wg0");
+            router.world.by_hand(|buf| route::link::set_up(buf, 1, index, true).unwrap()).unwrap();
+            assert!(!router.start(), "it cannot run");
+            let before = router.seen();
+            let rules =
+                |seen: &Seen| seen.others.iter().filter(|text| text.contains("rule")).count();
+            assert_eq!(rules(&before), 2);
+            // A request that fails leaves the rest to the next attempt.
+            router.world.incident(1, Incident::Refused(Errno::ENOMEM));
+            let failure = remove(&router, confirm).unwrap_err();
+            assert_eq!((failure.state, router.newest()), (State::Partly, Some(1)));
+            let done = remove(&router, confirm).unwrap();
+            assert!(done.stored && done.pending.is_none() && done.number == 2);
+            assert!(done.summary.device & device::FOREIGN != 0 && done.summary.rules.removed == 1);
+            let after = router.seen();
+            assert_eq!((after.links, after.aliases), (before.links, before.aliases));
+            assert_eq!((rules(&router.seen()), router.world.index("wg0")), (0, index));
+            assert!(router.start());
+            // Nothing is stored any more.
+            let code = if kind == "dummy" { Code::WrongKind } else { Code::Foreign };
+            assert_eq!(remove(&router, confirm).unwrap_err().code, code);
+        }
+    }
+}
