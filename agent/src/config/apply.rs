@@ -160,7 +160,7 @@ impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
     }
 
     fn mark(&mut self) -> Result<(), Fault> {
-        self.kernel.mark(self.name, self.index, true)?;
+        self.kernel.mark(self.name, self.index)?;
         self.changed = true;
         Ok(())
     }

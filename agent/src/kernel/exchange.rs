@@ -113,6 +113,9 @@ pub struct LinkState {
 /// the mark and a space.
 pub const MARK: &str = "postwired";
 
+/// The alias of a link.
+pub type Alias = Bytes<u8, ALIAS_MAX>;
+
 /// The alias without the mark; `None` for a link of another program.
 fn unmarked(alias: &[u8]) -> Option<&[u8]> {
     match alias.strip_prefix(MARK.as_bytes())? {
@@ -528,31 +531,51 @@ impl<'b, N: NetlinkSocket> Kernel<'b, N> {
         }
     }
 
-    /// Adds our mark to the link's alias, or removes it. The rest of the alias stays, except bytes
-    /// that do not fit beside the mark.
+    /// The alias of a link.
     ///
     /// # Errors
     /// The kernel's error.
-    pub fn mark(&mut self, name: IfName, index: u32, ours: bool) -> Result<(), Fault> {
+    #[inline(never)]
+    pub fn alias(&mut self, name: IfName) -> Result<Alias, Fault> {
         let slot = self.slot;
-        let mut alias = Bytes::<u8, ALIAS_MAX>::new();
+        let mut alias = Alias::new();
         self.ask(
             Protocol::Route,
             Subject::Interface,
             &|buf, seq| route::link::get(buf, seq, name),
             &mut |message| {
                 let link = Link::parse(message).map_err(|error| slot.unreadable(&error))?;
-                let rest = unmarked(link.alias).unwrap_or(link.alias);
-                let mark = if ours { MARK.as_bytes() } else { &[] };
-                let space: &[u8] = if ours && !rest.is_empty() { b" " } else { &[] };
                 alias.clear();
-                alias.extend(mark.iter().chain(space).chain(rest).copied().take(ALIAS_MAX));
+                alias.extend(link.alias.iter().copied().take(ALIAS_MAX));
                 Ok(())
             },
         )?;
+        Ok(alias)
+    }
+
+    /// Gives a link an alias.
+    ///
+    /// # Errors
+    /// The kernel's error.
+    #[inline(never)]
+    pub fn set_alias(&mut self, index: u32, alias: &[u8]) -> Result<(), Fault> {
         self.change(Protocol::Route, Subject::Interface, &|buf, seq| {
-            route::link::set_alias(buf, seq, index, &alias)
+            route::link::set_alias(buf, seq, index, alias)
         })
+    }
+
+    /// Adds our mark to a link's alias. The rest of the alias stays, except bytes that do not fit beside the mark.
+    ///
+    /// # Errors
+    /// The kernel's error.
+    pub fn mark(&mut self, name: IfName, index: u32) -> Result<(), Fault> {
+        let alias = self.alias(name)?;
+        let mut marked = Alias::new();
+        let rest = unmarked(&alias).unwrap_or(&alias);
+        let space: &[u8] = if rest.is_empty() { &[] } else { b" " };
+        let all = MARK.as_bytes().iter().chain(space).chain(rest);
+        marked.extend(all.copied().take(ALIAS_MAX));
+        self.set_alias(index, &marked)
     }
 
     /// The name of the interface with this index; `None` if no interface has it.

@@ -1,12 +1,13 @@
-//! The addresses and routes of an interface: recorded before a change, and put back exactly.
+//! The alias, the addresses and the routes of an interface: recorded before a change, and put back exactly.
 //!
 //! Addresses go first, because routes come and go with them. Each round changes what differs and then reads the
 //! kernel again, because Linux has side effects: a removed address takes its secondaries and routes along, an added
 //! one brings routes. Items that could not be put back are found when they are recorded, before anything is changed.
 
 use proto_core::ip::{AF_INET, AF_INET6, IpNet};
-use proto_core::netlink::Errno;
+use proto_core::netlink::route::link::ALIAS_MAX;
 use proto_core::netlink::route::{Addr, Route, RouteFilter, addr};
+use proto_core::netlink::{Errno, IfName};
 use proto_core::protocol::config::{ITEM_KEY_LEN, ItemKey};
 use proto_core::protocol::message::{Code, Subject};
 
@@ -16,14 +17,15 @@ use crate::config::index::{Entry, Index, Mark};
 use crate::config::records::RecordWriter;
 use crate::config::set_sum::SetSum;
 use crate::fault::{Fault, Slot};
-use crate::kernel::exchange::{Kernel, Protocol, steady};
+use crate::kernel::exchange::{Alias, Kernel, Protocol, steady};
 use crate::kernel::raw::{FOREVER, Kind, RECORD, RECORD_TAIL, Raw, Unkept, Way};
 use crate::store::noted::Noted;
 use crate::system::{File, NetlinkSocket};
 
-/// Bytes before the records: version, index of the interface, time of writing.
-const HEAD: usize = 1 + 4 + 8;
-const VERSION: u8 = 1;
+/// Bytes before the records: version, index of the interface, time of writing, length of its alias.
+const HEAD: usize = ALIAS_AT + 1;
+const ALIAS_AT: usize = 1 + 4 + 8;
+const VERSION: u8 = 2;
 /// Most rounds for each kind. Each round does something that the previous round could not.
 const ROUNDS: u32 = 8;
 
@@ -93,22 +95,25 @@ fn cannot_keep(slot: &Slot, unkept: Unkept, subject: Subject) -> Fault {
     }
 }
 
-/// Records the addresses and routes of the link; `now` is in milliseconds since boot. Returns `Ok(false)` if they
-/// changed meanwhile.
+/// Records the alias, the addresses and the routes of the link; `now` is in milliseconds since boot. Returns `Ok(false)`
+/// if they changed meanwhile.
 ///
 /// # Errors
 /// The kernel's error, an item that cannot be recorded, [`Code::Storage`].
 pub fn write<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     writer: &mut RecordWriter<'_, F>,
-    index: u32,
+    (name, index): (IfName, u32),
     now: u64,
 ) -> Result<bool, Fault> {
+    let alias = kernel.alias(name)?;
     let (mut head, mut at) = ([0; HEAD], 0);
     put(&mut head, &mut at, &[VERSION]);
     put(&mut head, &mut at, &index.to_ne_bytes());
     put(&mut head, &mut at, &now.to_ne_bytes());
+    put(&mut head, &mut at, &[alias.len() as u8]);
     writer.bytes(&head)?;
+    writer.bytes(&alias)?;
     let mut addresses = Span { from: writer.at(), end: writer.at() };
     // A bit for the last byte of each of its addresses, because most sources are of other interfaces.
     let mut last_bytes = 0_u64;
@@ -156,6 +161,19 @@ pub fn index<F: File>(slot: &Slot, file: &mut F, span: Span) -> Result<u32, Faul
     let mut index = [0; 4];
     Noted { slot, file }.read(span.from.saturating_add(1), &mut index)?;
     Ok(u32::from_ne_bytes(index))
+}
+
+/// The alias that the interface had, from the record in `span` of `file`.
+///
+/// # Errors
+/// [`Code::Storage`].
+pub fn alias<F: File>(slot: &Slot, file: &mut F, span: Span) -> Result<Alias, Fault> {
+    let mut bytes = [0; 1 + ALIAS_MAX];
+    let mut alias = Alias::new();
+    Noted { slot, file }.read(span.from.saturating_add(ALIAS_AT as u32), &mut bytes)?;
+    let [len, bytes @ ..] = bytes;
+    alias.extend(bytes.into_iter().take(len.into()));
+    Ok(alias)
 }
 
 /// Reads records one by one.
@@ -247,11 +265,13 @@ impl<'a, 'b: 'f, 'f, N: NetlinkSocket, F: File> Restore<'a, 'b, 'f, N, F> {
         let version = take::<1>(&mut rest).copied();
         let old = take(&mut rest).map_or(0, |n| u32::from_ne_bytes(*n));
         let then = take(&mut rest).map_or(0, |n| u64::from_ne_bytes(*n));
+        let alias = take::<1>(&mut rest).map_or(0, |[len]| u32::from(*len));
         if version != Some([VERSION]) || got < HEAD {
             let text = "the snapshot from before the change has another version";
             return Err(slot.fail(Code::Damaged, Subject::None, text));
         }
-        let span = Span { from: span.from.saturating_add(HEAD as u32), end: span.end };
+        let from = span.from.saturating_add(HEAD as u32).saturating_add(alias);
+        let span = Span { from, end: span.end };
         let elapsed = u32::try_from(now.saturating_sub(then) / 1000).unwrap_or(u32::MAX);
         let mut index = Index::new(slot, index);
         index.clear()?;

@@ -5,7 +5,7 @@
 //! ```text
 //! device and peers   records of an image, with any MTU; scopes of endpoints are numbers
 //! rules to put back  records of an image
-//! hanging            addresses and routes as the kernel tells them (`restore`)
+//! hanging            alias, addresses and routes as the kernel tells them (`restore`)
 //! length             of what hangs (4)
 //! rules to remove    records of an image, `Head::added` bytes
 //! ```
@@ -111,7 +111,7 @@ pub fn image<N: NetlinkSocket, F: File>(
         })?;
         rules(false, &mut image)?;
         let hanging_at = image.at();
-        whole &= restore::write(kernel, &mut image, link.index, now)?;
+        whole &= restore::write(kernel, &mut image, (name, link.index), now)?;
         let end = image.at();
         image.bytes(&end.saturating_sub(hanging_at).to_le_bytes())?;
         rules(true, &mut image)?;

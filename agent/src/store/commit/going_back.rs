@@ -132,6 +132,11 @@ fn meddle(world: &World, dice: &mut Dice) {
     let _ = world.by_hand(|buf| route::link::create(buf, 1, name, "wireguard").unwrap());
     let index = world.index("wg0");
     if dice.one_in(2) {
+        let alias = dice.pick(&["postwired", "postwired uplink of shed", "uplink of shed"]);
+        let alias = alias.as_bytes();
+        world.by_hand(|buf| route::link::set_alias(buf, 1, index, alias).unwrap()).unwrap();
+    }
+    if dice.one_in(2) {
         let mtu = dice.pick(&[60, 70, 1200, 1280, 1420, 9000, 70_000, 0x7fff_0000]);
         world.by_hand(|buf| route::link::set_mtu(buf, 1, index, mtu).unwrap()).unwrap();
     }
@@ -198,7 +203,14 @@ enum What {
     Push,
     PushAndRevert,
     Remove,
+    RemoveAndRevert,
     Repair,
+}
+
+impl What {
+    fn reverts(self) -> bool {
+        matches!(self, Self::PushAndRevert | Self::RemoveAndRevert)
+    }
 }
 
 fn change(router: &Router, what: What, image: &[u8]) -> Result<(), Failure> {
@@ -206,8 +218,9 @@ fn change(router: &Router, what: What, image: &[u8]) -> Result<(), Failure> {
         What::Push => router.push_image(image, Some(Act::Pushed), false),
         What::PushAndRevert => router.push_image(image, Some(Act::Pushed), true),
         What::Repair => router.push_image(image, None, false),
-        What::Remove => router.with(|agent| {
-            let change = Change { act: Some(Act::Removed), adopt: Adopt::Link, ..Change::REPAIR };
+        What::Remove | What::RemoveAndRevert => router.with(|agent| {
+            let confirm = what.reverts();
+            let change = Change { act: Some(Act::Removed), adopt: Adopt::Link, confirm, ..Change::REPAIR };
             let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
             done.map_err(|fault| agent.slot.take(fault))
         }),
@@ -233,6 +246,8 @@ impl Wrong {
             lines.extend(seen.links.iter().map(|link| format!("{link:?}")));
             lines.extend(seen.peers.iter().map(|peer| format!("{peer:?}")));
             lines.push(format!("{order:?}"));
+            let aliases = seen.aliases.iter().map(|alias| String::from_utf8_lossy(alias));
+            lines.push(format!("{:?}", aliases.collect::<Vec<_>>()));
             lines
         };
         let (was, is) = (lines(before), lines(&after));
@@ -264,17 +279,34 @@ impl Drop for Wrong {
 #[test]
 fn any_state_comes_back_whatever_request_is_refused() {
     let mut wrong = Wrong::default();
-    let (mut states, mut refusals, mut undone, mut deaths) = (0, 0, 0, 0);
+    let (mut states, mut refusals, mut undone, mut deaths, mut reverted) = (0, 0, 0, 0, 0);
     for seed in 0..60 {
         let before = look(&running(seed));
         states += 1;
-        for what in [What::Push, What::PushAndRevert, What::Remove, What::Repair] {
+        for what in
+            [What::Push, What::PushAndRevert, What::Remove, What::RemoveAndRevert, What::Repair]
+        {
             let image = config(&mut Dice::new(seed + 1000)).image_of("wg0");
             let router = running(seed);
             let from = router.world.changes();
             let plain = change(&router, what, &image);
             if let Err(failure) = &plain {
                 wrong.same(&before, &router, &(seed, what, failure));
+            }
+            // Reverted after all of it, whatever request of the revert is refused.
+            let reverts = if plain.is_ok() && what.reverts() { 8 } else { 0 };
+            // If the link cannot get its old index, which is the first request then, it gets another.
+            for at in usize::from(what == What::RemoveAndRevert)..reverts {
+                let router = running(seed);
+                change(&router, what, &image).unwrap();
+                router.world.incident(at, Incident::Refused(Errno::ENOMEM));
+                router.with(|agent| agent.revert(&mut silent)).unwrap();
+                wrong.same(&before, &router, &(seed, what, at));
+                reverted += 1;
+            }
+            if what == What::RemoveAndRevert {
+                // Its requests are those of a removal.
+                continue;
             }
             for at in 0..router.world.changes() - from {
                 for incident in [
@@ -299,7 +331,7 @@ fn any_state_comes_back_whatever_request_is_refused() {
                             let _ = router.with(|agent| agent.take_back_unfinished());
                             wrong.same(&before, &router, &about);
                         }
-                        Ok(()) if what == What::PushAndRevert => {
+                        Ok(()) if what.reverts() => {
                             router.world.revive();
                             refusals += 1;
                             let at = at % 7;
@@ -313,8 +345,10 @@ fn any_state_comes_back_whatever_request_is_refused() {
             }
         }
     }
-    println!("{states} states, {refusals} refusals ({undone} undone), {deaths} deaths");
-    assert!(undone > 1000 && deaths > 1000);
+    println!(
+        "{states} states, {refusals} refusals ({undone} undone), {deaths} deaths, {reverted} reverts"
+    );
+    assert!(undone > 1000 && deaths > 1000 && reverted > 500);
 }
 
 #[test]

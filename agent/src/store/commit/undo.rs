@@ -73,7 +73,6 @@ impl<S: System> Committer<'_, S> {
                 boot: machine.boot_id(),
                 existed: link.is_some(),
                 up: link.is_some_and(|link| link.up),
-                marked: link.is_some_and(|link| link.marked),
                 added: counted.finish()?.0,
                 ..next.clone()
             };
@@ -164,11 +163,13 @@ impl<S: System> Committer<'_, S> {
             self.make(&mut image, &mut target, working)?;
         }
         let restored = self.restore(&mut image, parts, name, false)?;
-        let Self { kernel, .. } = self;
-        if let Some(link) = wireguard_link(kernel, name)?.filter(|link| link.marked != head.marked)
+        let Self { slot, kernel, .. } = self;
+        let alias = restore::alias(slot, &mut image, parts.hanging)?;
+        if let Some(link) = wireguard_link(kernel, name)?
+            && *kernel.alias(name)? != *alias
         {
             changed = true;
-            kernel.mark(name, link.index, head.marked)?;
+            kernel.set_alias(link.index, &alias)?;
         }
         Ok(restored > 0 || changed)
     }

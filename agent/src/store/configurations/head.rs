@@ -20,7 +20,6 @@ pub(super) const HEAD: usize = file_len(PAYLOAD);
 const EXISTED: u8 = 1;
 const UP: u8 = 2;
 const GENERATED: u8 = 4;
-const MARKED: u8 = 8;
 
 /// A configuration, without its image.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,8 +50,6 @@ pub struct Head {
     pub existed: bool,
     /// Of a snapshot: whether it was up.
     pub up: bool,
-    /// Of a snapshot: whether it had our mark.
-    pub marked: bool,
     /// Of a snapshot: number of bytes at its end that are rules which the change adds.
     pub added: u32,
 }
@@ -75,7 +72,6 @@ impl Head {
             boot: [0; 16],
             existed: false,
             up: false,
-            marked: false,
             added: 0,
         }
     }
@@ -113,10 +109,8 @@ impl Head {
     fn write(&self, out: &mut [u8]) {
         let (act, origin) = self.act.numbers();
         let flag = |set, bit| if set { bit } else { 0 };
-        let flags = flag(self.existed, EXISTED)
-            | flag(self.up, UP)
-            | flag(self.generated, GENERATED)
-            | flag(self.marked, MARKED);
+        let flags =
+            flag(self.existed, EXISTED) | flag(self.up, UP) | flag(self.generated, GENERATED);
         let mut at = 0;
         let mut put = |field: &[u8]| put(out, &mut at, field);
         put(&[act]);
@@ -152,7 +146,7 @@ impl Head {
             return None;
         }
         let (existed, up) = (flags & EXISTED != 0, flags & UP != 0);
-        let (generated, marked) = (flags & GENERATED != 0, flags & MARKED != 0);
+        let generated = flags & GENERATED != 0;
         rest.is_empty().then_some(Self {
             interface,
             number,
@@ -167,7 +161,6 @@ impl Head {
             boot,
             existed,
             up,
-            marked,
             added,
         })
     }
