@@ -16,8 +16,9 @@ use crate::system::File;
 /// Milliseconds without a new piece after which another client may take the stage. An active client sends a piece
 /// every second, and gives up after ten.
 pub const PATIENCE: u64 = 12_000;
-/// The most milliseconds that a stage keeps other clients waiting: a fixed time, and a time for each byte, which is
-/// half the speed of a line of 2,400 baud.
+/// The most milliseconds that a stage keeps other clients waiting, while it arrives and again when it is complete: a
+/// fixed time, and while it arrives a time for each byte that has arrived, which is half the speed of a line of 2,400
+/// baud.
 const LONGEST: (u64, u64) = (600_000, 10);
 
 /// The largest image in bytes: its index must fit 32-bit offsets too.
@@ -57,7 +58,7 @@ pub struct Stage {
     pub made: Option<Span>,
     /// Whether the whole image has the announced digest.
     pub checked: bool,
-    /// Time of the announcement.
+    /// Time of the announcement, or of the last piece that was missing.
     pub since: u64,
     /// Time of the last useful request of its client: a new piece, a plan, or the announcement.
     pub heard: u64,
@@ -111,7 +112,9 @@ impl Stage {
     #[must_use]
     pub fn stale_at(&self) -> u64 {
         let (fixed, per_byte) = LONGEST;
-        let longest = u64::from(self.announced.length).saturating_mul(per_byte);
+        let arriving = if self.is_complete() { 0 } else { self.arrived.base };
+        let bytes = u64::from(arriving).saturating_mul(self.announced.piece_size.into());
+        let longest = bytes.saturating_mul(per_byte);
         let longest = self.since.saturating_add(fixed).saturating_add(longest);
         self.heard.saturating_add(PATIENCE).min(longest)
     }
@@ -142,6 +145,9 @@ impl Stage {
             write(slot, file, offset, data, size.into())?;
             self.arrived.insert(index);
             self.heard = now;
+            if self.is_complete() {
+                self.since = now;
+            }
         }
         Ok(())
     }
@@ -178,4 +184,62 @@ fn write<F: File>(
         return Err(slot.fail(Code::Malformed, Subject::None, "a piece of the wrong size"));
     }
     written.map_err(|errno| slot.storage(errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Memory;
+    use proto_core::protocol::message::cut;
+
+    #[test]
+    fn a_stage_keeps_others_waiting_for_what_has_arrived_and_not_for_what_was_announced() {
+        let slot = Slot::default();
+        let mut file = Memory::default();
+        let interface = "wg0".parse().unwrap();
+        let announced = |length, piece_size| Announced {
+            interface,
+            length,
+            digest: [0; 32],
+            piece_size,
+            patch: None,
+        };
+        let begun = |announced| Stage {
+            id: 1,
+            key: PublicKey([1; 32]),
+            client: [1; 8],
+            by: cut("anne"),
+            announced,
+            arrived: Arrived::default(),
+            made: None,
+            checked: false,
+            since: 0,
+            heard: 0,
+        };
+        // A piece of one byte now and then, of the largest image.
+        let mut stage = begun(announced(MAX_IMAGE, 1));
+        let (mut now, mut index) = (0, 0);
+        while now < stage.stale_at() {
+            stage.piece(&slot, &mut file, index, &[1], now).unwrap();
+            (now, index) = (now + PATIENCE - 1, index + 1);
+        }
+        assert!(now < 620_000, "{now}");
+        // A line of 2,400 baud, which sends 240 bytes a second.
+        let mut stage = begun(announced(1_000_000, 480));
+        let mut now = 0;
+        while !stage.is_complete() {
+            now += 4_000;
+            assert!(now < stage.stale_at(), "{now}");
+            let size = window::span(1_000_000, 480, stage.arrived.base).unwrap().1;
+            let data = vec![7; size.into()];
+            stage.piece(&slot, &mut file, stage.arrived.base, &data, now).unwrap();
+        }
+        // One that is complete, whose client repeats its plan.
+        let complete = now;
+        while now < stage.stale_at() {
+            stage.heard = now;
+            now += PATIENCE - 1;
+        }
+        assert!(now - complete < 620_000, "{}", now - complete);
+    }
 }
