@@ -111,7 +111,7 @@ impl<S: System> Service<'_, S> {
         } else if self.state.revert_failed(interface, now) {
             return;
         }
-        self.committer.forget_change();
+        self.committer.give_up_change();
         let text = "a change could not be reverted: it may run though it is not stored; push, roll \
                     back or remove the interface";
         let fault = self.slot.fail(Code::Kernel, Subject::None, text);

@@ -213,7 +213,7 @@ impl<S: System> Service<'_, S> {
                 }
                 Some(fault) => {
                     self.committer.note(&stuck, fault);
-                    self.committer.forget_change();
+                    self.committer.give_up_change();
                     self.state.give_up(self.committer.machine.now());
                 }
                 None => {}

@@ -8,7 +8,7 @@ use proto_core::protocol::config::{Item, Record};
 use proto_core::protocol::message::{Code, Failure, MAX_TEXT, State, Subject, Summary};
 
 use super::{Committer, Target, Working};
-use crate::config::claims::each_record;
+use crate::config::claims::{each_in_force, each_record};
 use crate::config::image::Span;
 use crate::config::index::{Extras, Index, Mark};
 use crate::config::plan::Purpose;
@@ -172,6 +172,28 @@ impl<S: System> Committer<'_, S> {
             kernel.set_alias(link.index, &alias)?;
         }
         Ok(restored > 0 || changed)
+    }
+
+    /// Ends the open change although it was not reverted. The rules that it added are removed as far as possible, because
+    /// no image has them any more.
+    pub fn give_up_change(&mut self) {
+        self.store.discard();
+        // Best effort: the failure of the revert was noted.
+        let _ = self.drop_added_rules().map_err(|fault| self.slot.take(fault));
+        self.close();
+    }
+
+    /// Removes the rules that the change added and no image in force has.
+    fn drop_added_rules(&mut self) -> Result<(), Fault> {
+        let (head, mut image) = self.snapshots.open_next()?;
+        let Self { slot, kernel, files, set, store, .. } = self;
+        let mut extras = Extras::new(slot, &mut files.extras);
+        let name = head.interface;
+        let found = remove::find(kernel, &mut extras, (name, None), &mut |take| {
+            each_record(slot, &mut image, added(&head), None, take)?;
+            each_in_force(store, "", take)
+        })?;
+        remove::interface(kernel, &mut extras, set, name, &found)
     }
 
     /// Adds the rules that the change of an interface without a link removed: the stored configuration has them.

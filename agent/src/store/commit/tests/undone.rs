@@ -181,3 +181,27 @@ fn what_is_stored_under_the_name_of_another_programs_link_can_be_removed() {
         }
     }
 }
+
+#[test]
+fn a_change_that_is_given_up_leaves_no_rules_of_its_own() {
+    let rules = |router: &Router| {
+        let mut rules = router.seen().others;
+        rules.retain(|text| text.contains(" rule "));
+        rules
+    };
+    let router = Router::old();
+    router.push_with(&Config::new(), true).unwrap();
+    router.with(|agent| agent.give_up_change());
+    assert!(router.start() && router.keep.names() == ["wg0.1"] && router.state.names().is_empty());
+    assert_eq!(router.seen().others, target(&Config::old()).others);
+    // A rule that another interface has too stays, and so does one that nobody asked for.
+    let router = Router::default();
+    let beside = Config { key: Some(9), mtu: 1420, items: vec![], ..Config::default() };
+    let beside = Config { items: vec![Item::Rule(rule(51821, Some(51821)))], ..beside };
+    router.push_image(&beside.image_of("wg1"), Some(Act::Pushed), false).unwrap();
+    let before = rules(&router);
+    router.push_with(&Config::old(), true).unwrap();
+    assert_eq!(rules(&router).len(), before.len() + 2);
+    router.with(|agent| agent.give_up_change());
+    assert_eq!(rules(&router), before);
+}
