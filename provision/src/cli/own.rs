@@ -169,7 +169,7 @@ pub struct TakeOver {
 pub enum Role {
     /// Everything
     Admin,
-    /// Only look: `status`, `show`, `history` and `owner list`
+    /// Only look: `status`, `show`, `history`, `owner list`, and the console's commands that change nothing
     ReadOnly,
 }
 

@@ -3,7 +3,7 @@
 //! | | admin | read-only | any key, on an unowned router | no owner |
 //! |---|---|---|---|---|
 //! | `Hello`, `Status` | yes | yes | yes; over UDP without serial number and MAC addresses | silence |
-//! | `Show`, `Read`, `Owners`, `Console` | yes | yes | no | silence |
+//! | `Show`, `Read`, `Owners`, `History`, `Drift`, `Changes`, `Console` | yes | yes | no | silence |
 //! | `Claim` | refused: owned | no | yes | silence |
 //! | all the rest | yes | no | no | silence |
 

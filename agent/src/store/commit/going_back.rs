@@ -220,7 +220,8 @@ fn change(router: &Router, what: What, image: &[u8]) -> Result<(), Failure> {
         What::Repair => router.push_image(image, None, false),
         What::Remove | What::RemoveAndRevert => router.with(|agent| {
             let confirm = what.reverts();
-            let change = Change { act: Some(Act::Removed), adopt: Adopt::Link, confirm, ..Change::REPAIR };
+            let change =
+                Change { act: Some(Act::Removed), adopt: Adopt::Link, confirm, ..Change::REPAIR };
             let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
             done.map_err(|fault| agent.slot.take(fault))
         }),

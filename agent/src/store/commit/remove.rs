@@ -40,7 +40,9 @@ impl<S: System> Committer<'_, S> {
         let link = if none { Ok(None) } else { self.own_link(&name, change) };
         let (link, foreign) = match link {
             // The link of another program is left alone, and does not keep what is stored.
-            Err(fault) if stored && matches!(slot.code(), Some(Code::WrongKind | Code::Foreign)) => {
+            Err(fault)
+                if stored && matches!(slot.code(), Some(Code::WrongKind | Code::Foreign)) =>
+            {
                 drop(slot.take(fault));
                 (None, true)
             }
