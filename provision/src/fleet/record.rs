@@ -92,6 +92,7 @@ pub(crate) fn base(
                 _ => None,
             },
         ),
+        program: None,
         message: finished.message,
         started: time(times.started),
         ended: time(times.ended(took)),

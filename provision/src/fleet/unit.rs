@@ -34,6 +34,8 @@ pub enum Operation {
     Repair,
     /// Claims a router, then pushes the unit's file; only on a line.
     Claim,
+    /// Runs the user's program for a router that was done; only on a line.
+    Program,
 }
 
 impl Operation {
@@ -46,6 +48,7 @@ impl Operation {
             Self::Status => "status",
             Self::Repair => "repair",
             Self::Claim => "claim",
+            Self::Program => "program",
         }
     }
 

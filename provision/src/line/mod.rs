@@ -135,10 +135,15 @@ pub fn run(
     records: &mut Writer,
 ) -> Summary {
     let (told, mut done) = (records::told(before), HashMap::new());
+    let mut programs = HashMap::new();
     for (row, unit) in manifest.units.iter().enumerate() {
-        if is_settled(&told, unit, rows.router(row), Operation::Push) {
-            done.insert(unit.name.clone(), true);
+        let Some(key) = rows.router(row) else { continue };
+        let router = key.to_string();
+        let is_due = told.get(&*unit.name).is_none_or(|told| told.is_program_due(&router));
+        if is_settled(&told, unit, Some(key), Operation::Push) {
+            done.insert(unit.name.clone(), options.on_done.is_none() || !is_due);
         }
+        programs.insert(unit.name.clone(), (router, is_due));
     }
     let shared = Shared {
         manifest,
@@ -147,14 +152,14 @@ pub fn run(
         operator,
         rows: Mutex::new(rows),
         devices: Mutex::default(),
-        failed_programs: Mutex::default(),
+        programs: Mutex::new(programs),
         stop: AtomicBool::new(false),
     };
     let title = manifest.path.file_stem().unwrap_or_default().to_string_lossy();
     let board = Board {
         title: format!("postwire line {title}"),
         units: manifest.units.len(),
-        done: done.len(),
+        done: done.values().filter(|done| **done).count(),
         ..Board::default()
     };
     let display = Display::new(options.plain || options.silent, options.bell && !options.silent);
@@ -276,7 +281,9 @@ impl Line<'_> {
                     self.summary.unwritten = Some(why);
                 }
                 if record.unit != UNKNOWN_UNIT {
-                    self.done.insert(record.unit.clone(), record.outcome.is_done());
+                    let is_over = record.operation == Operation::Program.name();
+                    let is_done = record.outcome.is_done() && (is_over || record.program.is_none());
+                    self.done.insert(record.unit.clone(), is_done);
                     self.summary.units.insert(record.unit.clone(), record.outcome);
                 }
                 self.board.done = self.done.values().filter(|done| **done).count();

@@ -12,7 +12,7 @@ mod meet;
 mod program;
 mod watch;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -41,6 +41,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Pause between two looks at a router that was dealt with: each is a handshake, and a line in the router's log.
 const STAYS: Duration = Duration::from_secs(1);
 
+/// What a tile says if a record is not on the disk.
+const UNWRITTEN: &str = "the record cannot be written";
+
 /// What all ports have in common.
 pub(super) struct Shared<'l> {
     pub(super) manifest: &'l Manifest,
@@ -50,8 +53,8 @@ pub(super) struct Shared<'l> {
     pub(super) rows: Mutex<Rows>,
     /// The device at each port that has a cable, by the number of the port.
     pub(super) devices: Mutex<HashMap<usize, PathBuf>>,
-    /// Units that are done, and for which the user's program failed.
-    pub(super) failed_programs: Mutex<HashSet<String>>,
+    /// The router of each unit that has one, and whether the user's program is to be run for it when it is done.
+    pub(super) programs: Mutex<HashMap<String, (String, bool)>>,
     /// No more units are begun.
     pub(super) stop: AtomicBool,
 }
@@ -61,8 +64,8 @@ impl Shared<'_> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed_programs(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.failed_programs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn programs(&self) -> MutexGuard<'_, HashMap<String, (String, bool)>> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes which device a port is, so that a device with two names is one port.
@@ -492,26 +495,64 @@ impl<'l> Worker<'l> {
         self.end(self.shared.manifest.units.get(row), key, operation, finished, times);
     }
 
-    /// Runs the user's program for a router that was done now, or for which it failed before in this run. Returns why it
-    /// failed.
-    fn run_program(&mut self, program: &str, record: &Record) -> Option<String> {
-        let failed_before = || self.shared.failed_programs().contains(&record.unit);
+    /// The user's program, if it is to be run for the router of a record.
+    fn program_for(&self, record: &Record) -> Option<String> {
+        let program = self.shared.options.on_done.clone()?;
+        let router = record.router_key.as_ref()?;
         let is_due = match record.outcome {
             Outcome::Applied => true,
-            Outcome::Unchanged => failed_before(),
+            Outcome::Unchanged => match self.shared.programs().get(&record.unit) {
+                Some((known, is_due)) => known != router || *is_due,
+                None => true,
+            },
             _ => false,
         };
-        if !is_due {
-            return None;
-        }
+        is_due.then_some(program)
+    }
+
+    /// Runs the user's program for a router that was done, and has its end recorded: it is run until a record says that it
+    /// ended well. Returns why it failed.
+    fn run_program(&mut self, program: &str, record: &Record) -> Option<String> {
         self.show(Look::Busy, &record.unit, &format!("running {program}"));
+        let times = self.times();
         let why = program::run(program, record).err();
-        let mut failed = self.shared.failed_programs();
-        match why.is_some() {
-            true => failed.insert(record.unit.clone()),
-            false => failed.remove(&record.unit),
+        let router = record.router_key.clone().unwrap_or_default();
+        self.shared.programs().insert(record.unit.clone(), (router, why.is_some()));
+        let finished = match &why {
+            None => Finished::new(record.outcome, format!("{program} ended well")),
+            Some(why) => Finished {
+                code: Some("program".into()),
+                ..Finished::new(Outcome::Failed, format!("{program}: {why}"))
+            },
         };
+        let options = self.shared.options;
+        let end = base(&options.run, Operation::Program, self.shared.operator, finished, times);
+        let Record {
+            operation, outcome, code, state, message, started, ended, milliseconds, ..
+        } = end;
+        let record = record.clone();
+        let end = Record {
+            operation,
+            outcome,
+            code,
+            state,
+            message,
+            started,
+            ended,
+            milliseconds,
+            ..record
+        };
+        if !self.is_recorded(end) {
+            return Some(UNWRITTEN.into());
+        }
         why.map(|why| format!("the router is done, but {program}: {why}"))
+    }
+
+    /// Has a record written. Returns whether it is on the disk.
+    fn is_recorded(&self, record: Record) -> bool {
+        let (reply, replied) = mpsc::channel();
+        let sent = self.sender.send(Message::Record(Box::new(record), reply));
+        sent.is_ok() && replied.recv().unwrap_or(false)
     }
 
     /// Has the outcome recorded, runs the program of the user, and shows the outcome.
@@ -545,16 +586,15 @@ impl<'l> Worker<'l> {
         if let Some(key) = key {
             record = record.of_router(key);
         }
-        let (reply, replied) = mpsc::channel();
-        let sent = self.sender.send(Message::Record(Box::new(record.clone()), reply));
-        let written = sent.is_ok() && replied.recv().unwrap_or(false);
+        record.program = self.program_for(&record).filter(|_| unit.is_some());
+        let written = self.is_recorded(record.clone());
         let is_done = record.outcome.is_done();
         let mut error = match (written, is_done) {
-            (false, _) => "the record cannot be written".into(),
+            (false, _) => UNWRITTEN.into(),
             (true, false) => record.message.replace('\n', " "),
             (true, true) => String::new(),
         };
-        if written && let Some(program) = &options.on_done {
+        if written && let Some(program) = &record.program {
             error = self.run_program(program, &record).unwrap_or(error);
         }
         let name = if record.unit == UNKNOWN_UNIT { String::new() } else { record.unit };

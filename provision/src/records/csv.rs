@@ -17,7 +17,7 @@ pub fn csv(records: &[Record]) -> String {
 }
 
 /// The fields of a record.
-const COLUMNS: [&str; 28] = [
+const COLUMNS: [&str; 29] = [
     "version",
     "run",
     "shard",
@@ -42,6 +42,7 @@ const COLUMNS: [&str; 28] = [
     "outcome",
     "code",
     "state",
+    "program",
     "message",
     "started",
     "ended",

@@ -102,7 +102,7 @@ pub struct Record {
     pub run: String,
     /// The part of the run, such as `2/3`; null for a whole one.
     pub shard: Option<String>,
-    /// `push`, `diff`, `status`, `repair` or `claim`.
+    /// `push`, `diff`, `status`, `repair` or `claim`; `program` for the end of the user's program.
     pub operation: String,
     /// The unit's name in the manifest; [`UNKNOWN_UNIT`] if it is not known.
     pub unit: String,
@@ -144,6 +144,8 @@ pub struct Record {
     pub code: Option<String>,
     /// The state of the running configuration after a failed change.
     pub state: Option<String>,
+    /// The user's program that is run for the unit: it is due from this record on, or has ended, if that is the operation.
+    pub program: Option<String>,
     /// The outcome in words.
     pub message: String,
     /// When the unit was begun, UTC.

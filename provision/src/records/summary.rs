@@ -94,7 +94,7 @@ impl Yield {
     /// Adds records up.
     #[must_use]
     pub fn of(all: &[Record]) -> Self {
-        let changing = |record: &Record| !matches!(&*record.operation, "diff" | "status");
+        let changing = |record: &Record| matches!(&*record.operation, "push" | "claim" | "repair");
         // A unit that was only asked is not done.
         let only_asked = !all.iter().any(changing);
         let records: Vec<&Record> =

@@ -16,6 +16,8 @@ pub struct Told<'r> {
     status: Option<&'r Record>,
     /// The router was found to differ, and was not changed since.
     differs: bool,
+    /// The router that was done last, and whether the user's program is to be run for it.
+    program: Option<(&'r str, bool)>,
 }
 
 /// What records say of each unit, by its name. They are in the order in which they were written.
@@ -30,14 +32,22 @@ pub fn told(records: &[Record]) -> HashMap<&str, Told<'_>> {
 
 impl<'r> Told<'r> {
     fn hear(&mut self, record: &'r Record) {
+        self.hear_program(record);
+        let program = self.program;
         match &*record.operation {
             "diff" => self.diff = Some(record),
             "status" => self.status = Some(record),
             "repair" => {
-                *self = Self { changed: Some(record), pushed: self.pushed, ..Self::default() }
+                *self =
+                    Self { changed: Some(record), pushed: self.pushed, program, ..Self::default() }
             }
             "push" | "claim" => {
-                *self = Self { changed: Some(record), pushed: Some(record), ..Self::default() };
+                *self = Self {
+                    changed: Some(record),
+                    pushed: Some(record),
+                    program,
+                    ..Self::default()
+                };
             }
             _ => return,
         }
@@ -46,6 +56,27 @@ impl<'r> Told<'r> {
             Outcome::Same => self.differs = false,
             _ => {}
         }
+    }
+
+    fn hear_program(&mut self, record: &'r Record) {
+        let Some(router) = record.router_key.as_deref() else { return };
+        let is_due = match (&*record.operation, record.outcome.is_done()) {
+            ("program", is_done) => !is_done,
+            ("push" | "claim", true) => match self.program {
+                // A run without a program leaves it to the next one that has one.
+                Some((known, is_due)) if known == router => is_due || record.program.is_some(),
+                _ => record.program.is_some(),
+            },
+            _ => return,
+        };
+        self.program = Some((router, is_due));
+    }
+
+    /// Whether the user's program is to be run for this router: it was not done before, or it was, and the program did not
+    /// end well.
+    #[must_use]
+    pub fn is_program_due(&self, router: &str) -> bool {
+        self.program.is_none_or(|(known, is_due)| known != router || is_due)
     }
 
     /// Whether the unit is done: its file was pushed, and no later change of its router has failed. A unit that was only
@@ -80,6 +111,36 @@ impl<'r> Told<'r> {
 mod tests {
     use super::super::tests::record;
     use super::*;
+
+    /// The first end may be lost, and the program may fail or be killed.
+    #[test]
+    fn a_program_is_due_until_a_record_says_that_it_ended_well() {
+        let is = |operation: &str, outcome, program: bool| {
+            let program = program.then(|| "./label".into());
+            let record = Record { operation: operation.into(), program, ..record("u", outcome) };
+            Record { router_key: Some("k".into()), ..record }
+        };
+        let pushed = |program| is("push", Outcome::Applied, program);
+        let again = |program| is("push", Outcome::Unchanged, program);
+        let ended = |outcome| is("program", outcome, true);
+        let (good, bad) = (Outcome::Applied, Outcome::Failed);
+        for (records, expected) in [
+            (vec![], true),
+            (vec![is("claim", Outcome::Unknown, false)], true),
+            (vec![pushed(false)], false),
+            (vec![pushed(true)], true),
+            (vec![pushed(true), ended(bad)], true),
+            (vec![pushed(true), ended(good)], false),
+            (vec![pushed(true), ended(good), again(false)], false),
+            (vec![pushed(true), ended(bad), again(false)], true),
+            (vec![pushed(true), again(true), ended(good)], false),
+            (vec![pushed(true), ended(good), pushed(true)], true),
+        ] {
+            let told = told(&records).get("u").copied().unwrap_or_default();
+            assert_eq!(told.is_program_due("k"), expected, "{records:?}");
+            assert!(told.is_program_due("another one"));
+        }
+    }
 
     /// Every sequence of up to three records: what is said to be done was done last, and nothing else was.
     #[test]

@@ -172,6 +172,7 @@ pub(crate) mod tests {
             outcome,
             code: None,
             state: None,
+            program: None,
             message: "line\nwith \"quotes\"".into(),
             started: "2026-11-29T08:00:00Z".into(),
             ended: "2026-11-29T08:00:01Z".into(),

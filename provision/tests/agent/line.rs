@@ -316,6 +316,38 @@ fn a_program_that_failed_is_run_again_when_its_router_comes_back() {
     let _ = std::process::Command::new("kill").arg(left.trim()).status();
 }
 
+/// The end of the push was lost, the program failed, or the line was started anew: the label is printed, and once.
+#[test]
+fn a_program_is_run_until_it_has_ended_well_for_a_router_whatever_was_lost() {
+    let line = Line::new("line-labels", 1);
+    program(&line, "label", "test -e paper || exit 3\necho $POSTWIRE_UNIT >> labels\n");
+    let unit = Unit::new(Manners { silent_once_committed: true, ..fresh(0) });
+    let on_done = ["--on-done", "./label"];
+    let child = line.start(&on_done);
+    let plugged = unit.plug(&line.port(1));
+    line.wait_for(|records| records.iter().any(|record| record["outcome"] == "unknown"));
+    unit.behave(|manners| (manners.silent, manners.silent_once_committed) = (false, false));
+    let ended = |records: &[Value], outcome: &str| {
+        records.iter().any(|r| r["operation"] == "program" && r["outcome"] == outcome)
+    };
+    line.wait_for(|records| ended(records, "failed"));
+    stop(child).ends(1).says("0 of 1 units done\nfailed: u1\n");
+    drop(plugged);
+    std::fs::write(line.bench.dir().join("paper"), "").unwrap();
+    // Another day.
+    let child = line.start(&["--until-done", on_done[0], on_done[1]]);
+    let plugged = unit.plug(&line.port(1));
+    child.ran().ends(0).says("1 of 1 units done");
+    drop(plugged);
+    assert!(ended(&line.records(), "unchanged"), "{:#?}", line.records());
+    let before = line.records().len();
+    let child = line.start(&on_done);
+    let _plugged = unit.plug(&line.port(1));
+    line.wait_for(|records| records.len() > before);
+    stop(child).ends(0);
+    assert_eq!(std::fs::read_to_string(line.bench.dir().join("labels")).unwrap(), "u1\n");
+}
+
 #[test]
 fn codes_are_scanned_and_programs_run_with_records() {
     let line = Line::new("line-scan", 3);
@@ -332,10 +364,10 @@ fn codes_are_scanned_and_programs_run_with_records() {
     let mut stdin = child.stdin();
     let _one = one.plug(&line.port(1));
     writeln!(stdin, "nobody\nu3").unwrap();
-    line.wait_for(|records| records.len() == 1);
+    line.wait_for(|records| records.len() == 2);
     let _two = two.plug(&line.port(2));
     writeln!(stdin, "u3\n2 u2").unwrap();
-    line.wait_for(|records| records.len() == 2);
+    line.wait_for(|records| records.len() == 4);
     let labels = line.bench.dir().join("labels");
     for _ in 0..6_000 {
         if std::fs::read_to_string(&labels).is_ok_and(|text| text.lines().count() == 2) {
@@ -344,8 +376,8 @@ fn codes_are_scanned_and_programs_run_with_records() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let ran = stop(child);
-    ran.ends(0)
-        .says("2 of 3 units done")
+    ran.ends(1)
+        .says("1 of 3 units done\nfailed: u2\n")
         .says("no unit of the manifest has the name, serial_number or mac `nobody`");
     ran.says("u3 has a router already").says("./label: ended with exit status: 3: no paper");
     let text = std::fs::read_to_string(labels).unwrap();

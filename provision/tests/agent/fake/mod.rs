@@ -58,6 +58,8 @@ pub(crate) struct Manners {
     pub(crate) silent: bool,
     /// Answers nothing once a commit has arrived.
     pub(crate) silent_on_commit: bool,
+    /// Executes a commit, and then answers nothing.
+    pub(crate) silent_once_committed: bool,
     /// Is unreachable for this long after a change that must be confirmed.
     pub(crate) away: Option<Duration>,
     /// Whether the answer to that change is lost as well.
@@ -355,6 +357,11 @@ impl Router {
                 Vec::new()
             }
             Ask::Commit { stage, confirm_within, .. } => match self.image(*stage) {
+                Some(wanted) if self.manners.silent_once_committed => {
+                    self.commit(session, wanted, *confirm_within);
+                    self.manners.silent = true;
+                    Vec::new()
+                }
                 Some(wanted) => self.commit(session, wanted, *confirm_within),
                 None => gone(),
             },
