@@ -22,7 +22,7 @@ use proto_core::protocol::config::PrivateKey;
 
 pub use crate::problem::{At, Place, Problem, Source};
 pub use parse::parse;
-pub(crate) use resolve::{Found, apply, look_up_all, names};
+pub(crate) use resolve::{Found, apply, first, least, look_up_all, names};
 pub use resolve::{Lookup, count_names, resolve, system_lookup};
 pub use value::{Destination, Host, MAIN_TABLE, Table};
 

@@ -41,10 +41,10 @@ pub(crate) fn names(config: &Config) -> BTreeMap<String, u16> {
 }
 
 /// Looks up the host names, several in parallel, within `budget` in all. An IPv4 address is
-/// preferred, because a new router often has IPv4 before it has IPv6; a note says which address is
-/// used. A name without an address gets a warning that the router will look up the name.
+/// preferred, because a new router often has IPv4 before it has IPv6, and of several the least one;
+/// a note says which address is used. A name without an address gets a warning that the router will look up the name.
 pub fn resolve(config: &mut Config, lookup: &Lookup, budget: Duration) -> Vec<Problem> {
-    let known = look_up_all(names(config), lookup, budget);
+    let known = look_up_all(names(config), lookup, budget, least);
     apply(config, &known, budget)
 }
 
@@ -95,6 +95,7 @@ pub(crate) fn look_up_all(
     names: BTreeMap<String, u16>,
     lookup: &Lookup,
     budget: Duration,
+    choose: Choose,
 ) -> BTreeMap<String, Found> {
     let mut missing = names.len();
     let threads = missing.min(SIDE_BY_SIDE);
@@ -107,7 +108,7 @@ pub(crate) fn look_up_all(
         std::thread::spawn(move || {
             let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             while let Some((name, port)) = next() {
-                let found = first(&lookup, &name, port);
+                let found = one(&lookup, &name, port, choose);
                 if Instant::now() >= until || answer.send((name, found)).is_err() {
                     break;
                 }
@@ -125,15 +126,34 @@ pub(crate) fn look_up_all(
     known
 }
 
-fn first(lookup: &Lookup, host: &str, port: u16) -> Found {
+/// Chooses one of the addresses of a name.
+pub(crate) type Choose = fn(&[SocketAddr]) -> Option<SocketAddr>;
+
+/// The least address, an IPv4 one if there is any: a name server gives them in another order each time, and a push of the
+/// same file is to find nothing to change. One with a scope is for this machine only.
+pub(crate) fn least(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    let scope = |address: &SocketAddr| match address {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    addresses
+        .iter()
+        .min_by_key(|address| (address.is_ipv6(), scope(address), address.ip()))
+        .copied()
+}
+
+/// The first address, an IPv4 one if there is any: this machine's resolver puts those first that it can reach.
+pub(crate) fn first(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+}
+
+fn one(lookup: &Lookup, host: &str, port: u16, choose: Choose) -> Found {
     let addresses = lookup(host, port).map_err(|error| {
         // "failed to lookup address information: Name or service not known"
         let text = error.to_string();
         text.rsplit_once(": ").map_or(text.clone(), |(_, reason)| reason.to_string())
     })?;
-    let v4 = addresses.iter().find(|address| address.is_ipv4());
-    let address = v4.or(addresses.first()).ok_or("it has no address")?;
-    Ok(*address)
+    choose(&addresses).ok_or_else(|| "it has no address".into())
 }
 
 /// An address that the router is to use.
@@ -144,5 +164,45 @@ fn of_endpoint(found: &Found) -> Found {
                 .into())
         }
         found => found.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::Source;
+    use crate::image::Image;
+
+    /// The endpoint was another one, and the router's flash was written, whenever the name server's answer began with
+    /// another address.
+    #[test]
+    fn the_order_of_a_name_server_s_answer_changes_no_image() {
+        let all =
+            ["[2001:db8::2]:1", "192.0.2.9:1", "[2001:db8::1]:1", "192.0.2.10:1", "[fe80::1%7]:1"];
+        for from in [&all[..], &[all[0], all[2], all[4]]] {
+            let mut images = Vec::new();
+            for turn in 0..from.len() {
+                let mut answer: Vec<SocketAddr> =
+                    from.iter().map(|text| text.parse().unwrap()).collect();
+                answer.rotate_left(turn);
+                let lookup: Lookup = Arc::new(move |_, _| Ok(answer.clone()));
+                let text = "[Interface]\nPrivateKey = generate\n[Peer]\nPublicKey = \
+                            xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\nEndpoint = vpn.example.com:51820\n";
+                let (mut config, _) =
+                    crate::conf::parse(&Source::new("wg0.conf", text.as_bytes()).0);
+                let told = resolve(&mut config, &lookup, Duration::from_secs(5));
+                assert!(
+                    told[0].message.contains(if from.len() > 3 {
+                        "192.0.2.9"
+                    } else {
+                        "2001:db8::1"
+                    }),
+                    "{told:?}"
+                );
+                images.push(Image::new(&"wg0".try_into().unwrap(), config).unwrap().bytes);
+            }
+            images.dedup();
+            assert_eq!(images.len(), 1);
+        }
     }
 }

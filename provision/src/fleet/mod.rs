@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use proto_core::key::PublicKey;
 
-use crate::conf::{Lookup, look_up_all};
+use crate::conf::{Lookup, first, look_up_all};
 use crate::home::{Place, Router, Routers};
 use crate::manifest::{LOOKUP, Mistake, Unit};
 use crate::records::{self, Record, Told};
@@ -223,7 +223,7 @@ pub fn plan<'m>(
         0 => BTreeMap::new(),
         count => {
             tell(&format!("looking up {count} router{}", if count == 1 { "" } else { "s" }));
-            look_up_all(names, &Arc::clone(lookup), LOOKUP)
+            look_up_all(names, &Arc::clone(lookup), LOOKUP, first)
         }
     };
     let (mut planned, mut taken) = (Vec::with_capacity(found.len()), HashMap::new());

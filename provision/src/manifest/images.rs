@@ -129,7 +129,7 @@ pub(super) fn check(
     let Some(lookup) = lookup.filter(|_| is_ready && !names.is_empty()) else { return };
     let count = names.len();
     tell(&format!("looking up {count} host name{}", if count == 1 { "" } else { "s" }));
-    manifest.names = conf::look_up_all(names, lookup, LOOKUP);
+    manifest.names = conf::look_up_all(names, lookup, LOOKUP, conf::least);
     // Addresses are in the image.
     for (unit, _) in units.iter_mut().zip(named).filter(|(_, named)| *named) {
         match image(unit, &manifest.names) {
