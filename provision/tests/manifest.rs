@@ -294,3 +294,75 @@ fn a_variable_does_not_hide_a_key() {
     let mistakes = manifest("[[unit]]\nname = \"a\"\nconfig = \"\"").mistakes();
     assert!(mistakes[0].contains("is an empty path"), "{mistakes:#?}");
 }
+
+#[test]
+fn a_column_without_effect_is_told() {
+    let table = |csv: &str, vars: &str| {
+        let folder = Folder::new(&[
+            (
+                "fleet.toml",
+                &format!(
+                    "version = 1\ncsv = \"units.csv\"\n[defaults]\ntemplate = \"{{{{kind}}}}.conf\"\n\
+                     interface = \"wg0\"\n[vars]\nkind = \"site\"\nnet = \"10.0.0.0/8\"\n{vars}"
+                ),
+            ),
+            ("units.csv", csv),
+            ("site.conf", SITE),
+        ]);
+        folder
+    };
+    // A mistyped name, which leaves the default in its place.
+    let folder = table("name,kind,address,nett,udp\na,site,10.1.0.1/24,10.2.0.0/16,\n", "");
+    let warnings = folder.load().unwrap().warnings;
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(
+        warning.ends_with("units.csv:1:19: warning: no file of a unit uses the column `nett`"),
+        "{warning}"
+    );
+    let folder = table("name,address,Confirm-Within,jobs,vars,version\n", "");
+    let mistakes = folder.mistakes();
+    assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+    assert!(mistakes[0].starts_with(
+        "units.csv:1:14: error: `Confirm-Within` is no key of units in a table\n      = help: a column has another \
+         name; `confirm_within` stands in [defaults]"
+    ));
+    assert!(mistakes[2].contains("`vars` is a table of a [[unit]]"), "{mistakes:?}");
+    // What is in no table is not missed.
+    let unit = "[[unit]]\nname = \"u\"\nvars = { address = \"10.1.0.9/24\" }\n";
+    for (csv, message) in
+        [("", "is empty"), ("\n \n", "is empty"), ("name,address\n", "has no unit")]
+    {
+        for unit in ["", unit] {
+            let mistakes = table(csv, unit).mistakes();
+            assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            assert!(
+                mistakes[0].starts_with(&format!("units.csv: error: {message}\n")),
+                "{mistakes:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_the_check_of_one_file_takes_a_fleet_takes_and_a_mistake_has_the_same_place() {
+    let folder = |addresses: &str, kind: &str| {
+        Folder::new(&[
+            (
+                "fleet.toml",
+                &format!("version = 1\n[[unit]]\nname = \"a\"\n{kind} = \"wg0.conf\"\n"),
+            ),
+            ("wg0.conf", &format!("[Interface]\nPrivateKey = generate\nAddress = {addresses}\n")),
+        ])
+    };
+    // One address with two lengths.
+    folder("10.7.0.9/24, 10.7.0.9/32", "config").load().unwrap();
+    let mistakes = folder("10.7.0.9/24, 0.0.0.0/24", "config").mistakes();
+    assert!(mistakes[0].starts_with("wg0.conf:3:24: error: "), "{mistakes:?}");
+    let mistakes = folder("{{address}}", "config").mistakes();
+    let help = "= help: a file with variables is a `template`, and not a `config`";
+    assert!(mistakes[0].contains(help), "{mistakes:?}");
+    let wrong = Folder::new(&[("fleet.toml", "version = 1\n[defaults]\njobs = 65536\n")]);
+    assert!(wrong.mistakes()[0].ends_with("`jobs` is a number from 1 to 65535"));
+    let wrong = manifest("[[unit]]\nname = \"a\"\nserial = \"/dev/ttyS1\"\n");
+    assert!(wrong.mistakes()[0].contains("unknown key `serial`"));
+}

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use proto_core::key::PublicKey;
 use proto_core::protocol::message::Name;
 
-use super::read::{Entry, Read, beside, text, value};
-use super::template::{render, unfit};
+use super::read::{Entry, Read, beside, is_key, text, value};
+use super::template::{names, render, unfit};
 use super::{At, File, Manifest, Mistake, Text, Unit, images};
 use crate::{name, units};
 
@@ -23,7 +23,7 @@ pub(super) fn check(
     names: images::Names<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Manifest {
-    let Read { defaults, vars, units: entries, jobs, broken } = read;
+    let Read { defaults, vars, units: entries, jobs, columns, broken } = read;
     if broken {
         return Manifest::empty(path);
     }
@@ -31,7 +31,13 @@ pub(super) fn check(
         .confirm_within
         .as_ref()
         .and_then(|text| parsed(text, "confirm_within", units::confirm_within, mistakes));
-    let mut checker = Checker { path, files: HashMap::new(), once: Once::default(), mistakes };
+    let mut checker = Checker {
+        path,
+        files: HashMap::new(),
+        once: Once::default(),
+        used: HashSet::new(),
+        mistakes,
+    };
     for (name, value) in &vars {
         checker.mistakes.extend(unfit(name, value));
     }
@@ -39,10 +45,18 @@ pub(super) fn check(
     for (nth, entry) in entries.into_iter().enumerate() {
         units.extend(checker.unit(entry, &defaults, &vars, nth + 1));
     }
+    let unused = columns.into_iter().filter(|(name, _)| !checker.used.contains(name));
+    let unused: Vec<(String, At)> = unused.collect();
     let mistakes = checker.mistakes;
     let mut manifest = Manifest { jobs, confirm_within, ..Manifest::empty(path) };
     images::check(&mut units, &mut manifest, names, mistakes);
     manifest.units = units;
+    manifest.warnings.extend(unused.into_iter().filter(|(name, _)| !is_key(name)).map(
+        |(name, at)| {
+            let At { file, line, column } = at;
+            format!("{file}:{line}:{column}: warning: no file of a unit uses the column `{name}`")
+        },
+    ));
     // A mistake of the defaults is found again with each unit.
     let mut told = HashSet::new();
     mistakes.retain(|mistake| told.insert(mistake.clone()));
@@ -113,6 +127,8 @@ struct Checker<'p, 'm> {
     /// The files that units name, each read once.
     files: HashMap<(String, bool), Option<Arc<File>>>,
     once: Once,
+    /// The variables that paths and templates use.
+    used: HashSet<String>,
     mistakes: &'m mut Vec<Mistake>,
 }
 
@@ -154,14 +170,6 @@ impl Checker<'_, '_> {
             let (canonical, shown) = (udp.canonical(), udp.to_string());
             let taken = self.once.take_as("address", &canonical, &shown, &called, &text.at);
             self.mistakes.extend(taken);
-        }
-        let serial = entry
-            .serial
-            .as_ref()
-            .and_then(|text| parsed(text, "serial", units::serial, self.mistakes));
-        if let (Some(serial), Some(text)) = (&serial, &entry.serial) {
-            let device = serial.device.display().to_string();
-            self.mistakes.extend(self.once.take("port", &device, &called, &text.at));
         }
         let serial_number = entry.serial_number.as_ref().map(|text| {
             let (number, canonical) = (&text.value, units::folded(&text.value));
@@ -216,7 +224,6 @@ impl Checker<'_, '_> {
             row,
             key,
             udp,
-            serial,
             serial_number,
             mac,
             tags,
@@ -280,6 +287,7 @@ impl Checker<'_, '_> {
                 return None;
             }
         };
+        self.used.extend(names(&path.value));
         let look_up = |name: &str| value(vars, name);
         let rendered = match render(&path.at.file, &path.value, look_up) {
             Ok(rendered) => rendered,
@@ -298,6 +306,10 @@ impl Checker<'_, '_> {
         let full = beside(self.path, &key.0);
         let shown: Arc<str> = full.display().to_string().into();
         let file = match text(&full) {
+            Ok(bytes) if is_template => {
+                self.used.extend(names(&String::from_utf8_lossy(&bytes)));
+                Some(Arc::new(File { shown, bytes, is_template }))
+            }
             Ok(bytes) => Some(Arc::new(File { shown, bytes, is_template })),
             Err(why) => {
                 self.mistakes.push(Mistake::at(&path.at, format!("{shown} {why}")));

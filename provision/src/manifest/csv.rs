@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::read::{Entry, Read, beside, meant, text};
+use super::read::{Entry, Read, beside, elsewhere, meant, text};
 use super::template::is_name;
 use super::{At, Mistake, Text};
 
@@ -29,6 +29,7 @@ pub(super) fn read(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut 
     };
     let rows = Rows { text, at: 0, line: 1 };
     let mut header: Vec<String> = Vec::new();
+    let mut has_unit = false;
     for (line, row) in rows {
         let cells = match row {
             Ok(cells) => cells,
@@ -47,6 +48,9 @@ pub(super) fn read(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut 
             header = cells.iter().map(|(cell, _)| cell.trim().to_owned()).collect();
             let columns: Vec<usize> = cells.iter().map(|(_, column)| *column).collect();
             let wrong = wrong_header(&header, |nth| whole(line, columns[nth]));
+            let named =
+                header.iter().cloned().zip(columns.iter().map(|column| whole(line, *column)));
+            read.columns = named.collect();
             // Each row would be wrong for the same reason.
             if !wrong.is_empty() {
                 mistakes.extend(wrong);
@@ -77,6 +81,15 @@ pub(super) fn read(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut 
             }
         }
         read.units.push(unit);
+        has_unit = true;
+    }
+    if !has_unit && mistakes.is_empty() {
+        let (message, help) = match header.is_empty() {
+            true => ("is empty", "the first line names the columns, and each other line is a unit"),
+            false => ("has no unit", "a unit is a line behind the first one"),
+        };
+        let help = format!("{help}; without a table, take `csv` out of the manifest");
+        mistakes.push(Mistake::at(&whole(0, 0), message).help(help));
     }
 }
 
@@ -93,6 +106,9 @@ fn wrong_header(header: &[String], at: impl Fn(usize) -> At) -> Vec<Mistake> {
         } else if let Some(key) = meant(name) {
             let help = format!("the key is `{key}`; a variable needs another name");
             mistakes.push(mistake(format!("`{shown}` is no key of units")).help(help));
+        } else if let Some((key, table)) = elsewhere(name) {
+            let help = format!("a column has another name; `{key}` {table}");
+            mistakes.push(mistake(format!("`{shown}` is no key of units in a table")).help(help));
         } else if name.contains([';', '\t']) {
             mistakes.push(
                 mistake(format!("`{shown}` names no column"))

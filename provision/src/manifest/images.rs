@@ -1,7 +1,7 @@
 //! The image of each unit: its file with its variables, the host names in it, and what no two units may have in their
 //! configurations.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::check::Once;
 use super::read::value;
 use super::template::render;
 use super::{At, LOOKUP, Manifest, Mistake, Unit};
-use crate::conf::{self, Found, Lookup, Problem, Source};
+use crate::conf::{self, Found, Lookup, Place, Problem, Source};
 use crate::image::Image;
 
 /// The text of a unit's file.
@@ -44,10 +44,10 @@ pub(super) fn image(
 
 /// Mistakes of files, each once, with the units that have it.
 #[derive(Default)]
-struct Shared(BTreeMap<Place, (Option<String>, Vec<String>)>);
+struct Shared(BTreeMap<Told, (Option<String>, Vec<String>)>);
 
 /// File, line, column and message.
-type Place = (String, usize, usize, String);
+type Told = (String, usize, usize, String);
 
 impl Shared {
     fn add(&mut self, mistake: Mistake, unit: &str) {
@@ -100,7 +100,7 @@ pub(super) fn check(
         let (config, problems) = conf::parse(&source);
         for problem in &problems {
             if problem.is_error() {
-                shared.add(mistake(&source, problem), &unit.name);
+                shared.add(mistake(unit, &source, problem), &unit.name);
             } else {
                 let said = problem.render(&source);
                 if warned.insert(said.clone()) {
@@ -120,7 +120,10 @@ pub(super) fn check(
                 unit.public_key = image.public_key();
                 mistakes.extend(taken(&mut once, unit, &image));
             }
-            Err(why) => shared.add(Mistake::at(&whole(unit), why.to_string()), &unit.name),
+            Err(why) => {
+                let at = at(&source, why.place.as_ref());
+                shared.add(Mistake::at(&at, why.to_string()), &unit.name);
+            }
         }
     }
     manifest.warnings = warnings.iter().map(|text| text.trim_end().into()).collect();
@@ -148,7 +151,9 @@ fn whole(unit: &Unit) -> At {
 fn taken(once: &mut Once, unit: &Unit, image: &Image) -> Vec<Mistake> {
     let key = image.public_key().map(|key| ("WireGuard key", key.to_string()));
     let addresses = image.addresses().filter_map(|net| tunnel_address(&net.to_string()));
-    let addresses = addresses.map(|address| ("tunnel address", address.to_string()));
+    // A unit may have an address twice, such as with two lengths.
+    let addresses: BTreeSet<IpAddr> = addresses.collect();
+    let addresses = addresses.into_iter().map(|address| ("tunnel address", address.to_string()));
     let all = key.into_iter().chain(addresses);
     all.filter_map(|(kind, value)| once.take(kind, &value, &unit.name, &unit.at)).collect()
 }
@@ -162,12 +167,21 @@ fn tunnel_address(net: &str) -> Option<IpAddr> {
     }
 }
 
-fn mistake(source: &Source, problem: &Problem) -> Mistake {
-    let place = problem.place.as_ref();
-    let at = At {
+fn mistake(unit: &Unit, source: &Source, problem: &Problem) -> Mistake {
+    let at = at(source, problem.place.as_ref());
+    let line = source.text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
+    let help = match !unit.file.is_template && line.contains("{{") {
+        true => Some("a file with variables is a `template`, and not a `config`".into()),
+        false => problem.help.clone(),
+    };
+    Mistake { help, ..Mistake::at(&at, problem.message.clone()) }
+}
+
+/// A place in a unit's file, or all of it.
+fn at(source: &Source, place: Option<&Place>) -> At {
+    At {
         file: source.name.as_str().into(),
         line: place.map_or(0, |place| place.line),
         column: place.map_or(0, |place| place.span.start + 1),
-    };
-    Mistake { help: problem.help.clone(), ..Mistake::at(&at, problem.message.clone()) }
+    }
 }

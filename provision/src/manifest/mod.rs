@@ -51,7 +51,7 @@ use serde::Serialize;
 use crate::conf::{Found, Lookup};
 use crate::image::Image;
 use crate::problem::Source;
-use crate::units::{SerialAddress, UdpAddress};
+use crate::units::UdpAddress;
 
 /// The longest time for looking up the host names of a manifest.
 pub const LOOKUP: Duration = Duration::from_secs(10);
@@ -130,8 +130,6 @@ pub struct Unit {
     pub key: Option<PublicKey>,
     /// Where it is reached over UDP, if the manifest says so.
     pub udp: Option<UdpAddress>,
-    /// Where it is reached over a serial port, if the manifest says so.
-    pub serial: Option<SerialAddress>,
     /// The serial number of its device, if the manifest says so.
     pub serial_number: Option<String>,
     /// A MAC address of its device, if the manifest says so.

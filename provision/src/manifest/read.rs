@@ -20,6 +20,8 @@ pub(super) struct Read {
     pub(super) vars: Vec<(String, Text)>,
     pub(super) units: Vec<Entry>,
     pub(super) jobs: Option<usize>,
+    /// The columns of the table, and their places.
+    pub(super) columns: Vec<(String, At)>,
     /// The manifest is no TOML: there is nothing to check.
     pub(super) broken: bool,
 }
@@ -31,7 +33,6 @@ pub(super) struct Entry {
     pub(super) name: Option<Text>,
     pub(super) key: Option<Text>,
     pub(super) udp: Option<Text>,
-    pub(super) serial: Option<Text>,
     pub(super) serial_number: Option<Text>,
     pub(super) mac: Option<Text>,
     pub(super) interface: Option<Text>,
@@ -49,7 +50,6 @@ impl Entry {
             "name" => &mut self.name,
             "key" => &mut self.key,
             "udp" => &mut self.udp,
-            "serial" => &mut self.serial,
             "serial_number" => &mut self.serial_number,
             "mac" => &mut self.mac,
             "interface" => &mut self.interface,
@@ -62,21 +62,34 @@ impl Entry {
 
 const TOP: &str = "version, csv, defaults, vars, unit";
 const DEFAULTS: &str = "template, config, interface, confirm_within, jobs";
-const UNIT: &str =
-    "name, key, udp, serial, serial_number, mac, tags, interface, template, config, vars";
+const UNIT: &str = "name, key, udp, serial_number, mac, tags, interface, template, config, vars";
+
+/// The key of another place in a manifest that a name is, or almost is, and where it stands: as a column it would be
+/// without effect.
+pub(super) fn elsewhere(name: &str) -> Option<(&'static str, &'static str)> {
+    let of = |keys: &'static str| keys.split(", ").find(|key| folded(key) == folded(name));
+    let defaults = of(DEFAULTS).filter(|key| !is_key(key)).map(|key| (key, "stands in [defaults]"));
+    let top = || of(TOP).map(|key| (key, "stands at the top of the manifest"));
+    let vars = || {
+        (folded(name) == "vars")
+            .then_some(("vars", "is a table of a [[unit]], and a column is a variable"))
+    };
+    defaults.or_else(vars).or_else(top)
+}
+
+/// A name without case and punctuation.
+fn folded(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
+}
 
 /// The key of units that a name means which is almost that key: `Serial-Number` for `serial_number`.
 pub(super) fn meant(name: &str) -> Option<&'static str> {
-    let folded = |name: &str| -> String {
-        let plain = name.chars().filter(|c| c.is_alphanumeric());
-        plain.map(|c| c.to_ascii_lowercase()).collect()
-    };
     let keys = UNIT.split(", ").filter(|key| *key != "vars");
     keys.filter(|key| *key != name).find(|key| folded(key) == folded(name))
 }
 
 /// Whether a name is a key of units.
-fn is_key(name: &str) -> bool {
+pub(super) fn is_key(name: &str) -> bool {
     UNIT.split(", ").any(|key| key == name)
 }
 
@@ -256,9 +269,10 @@ impl<'t, 'm> Reader<'t, 'm> {
             match key.get_ref().as_ref() {
                 "jobs" => {
                     let number = value.get_ref().as_integer().map(ToString::to_string);
-                    read.jobs = number.and_then(|jobs| jobs.parse().ok()).filter(|&jobs| jobs > 0);
+                    let number = number.and_then(|jobs| jobs.parse::<u16>().ok());
+                    read.jobs = number.filter(|&jobs| jobs > 0).map(usize::from);
                     if read.jobs.is_none() {
-                        self.wrong(value.span().start, "`jobs` is a number from 1");
+                        self.wrong(value.span().start, "`jobs` is a number from 1 to 65535");
                     }
                 }
                 "confirm_within" => {

@@ -51,6 +51,12 @@ pub(super) fn render<'v>(
     if mistakes.is_empty() { Ok(out) } else { Err(mistakes) }
 }
 
+/// The variables in a text.
+pub(super) fn names(text: &str) -> impl Iterator<Item = String> {
+    let name = |rest: &str| Some(rest.split_once("}}")?.0.trim().to_owned());
+    text.split("{{").skip(1).filter_map(name)
+}
+
 /// Why a value cannot stand in a line of a wg-quick file.
 pub(super) fn unfit(name: &str, value: &Text) -> Option<Mistake> {
     let mistake = |what: &str| {
