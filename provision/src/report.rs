@@ -30,7 +30,7 @@
 //! | `unlock` | `code`, `challenge`, `role`, `router` (`name`, `public_key`, `fingerprint`), `owner` (`public_key`, `fingerprint`) |
 //! | `routers` | `routers`: a list of `name`, `public_key`, `fingerprint`, `udp`, `serial` (addresses that were given), `last_seen` (options, the latest first) |
 //! | `fleet check` | `manifest`, `units` (a number), `unreached`: a list of `unit`, `message`; `warnings` |
-//! | `fleet push`, `fleet diff`, `fleet status`, `fleet repair` | `run`, `operation`, `records` (the file), `resumed`, `outcomes` (how many units have each), `left` (not begun), `stopped` (`max_fail`, `interrupted`, `records`, `own` or null), `reason`, `units`: those that are not done or that differ, objects of `unit`, `outcome`, `code`, `message`, at most a thousand; `warnings` (sentences) |
+//! | `fleet push`, `fleet diff`, `fleet status`, `fleet repair` | `run`, `operation`, `records` (the file), `resumed`, `outcomes` (how many units have each), `left` (not begun), `stopped` (`max_fail`, `interrupted`, `records`, `own` or null), `reason`, `units`: those that are not done or that differ, objects of `unit`, `outcome`, `code`, `message`, at most a thousand, and all whose outcome is `unknown`; `warnings` (sentences) |
 //! | `line` | `run`, `records` (the file), `done`, `left` (numbers of units), `outcomes` (how many units of this run have each), `failed` (their names), `stopped` (`interrupted` by a second Ctrl-C, `records`, `own` or null), `reason`, `warnings` |
 //! | `records` | `yield`, `records`: objects as `provision/schema/record.schema.json` describes; `warnings` |
 //! | `routers add`, `routers forget` | `name`, `public_key`, `fingerprint`, `udp`, `serial`, `last_seen` |

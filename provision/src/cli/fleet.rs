@@ -142,7 +142,9 @@ pub struct Pace {
 }
 
 /// `line`.
+// The patterns would take the manifest behind them for another one.
 #[derive(Args, Debug)]
+#[command(override_usage = "postwire line [OPTIONS] <MANIFEST> --ports <PATTERN[@BAUD]>...")]
 pub struct Line {
     /// The manifest; its units need no keys and no addresses
     pub manifest: PathBuf,

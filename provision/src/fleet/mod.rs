@@ -71,7 +71,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 /// with `!` in front it takes units away.
 ///
 /// # Errors
-/// A selector that matches no unit.
+/// A selector that matches no unit, or selectors that leave none.
 pub fn select<'m>(
     units: &'m [Unit],
     manifest: &Path,
@@ -97,7 +97,11 @@ pub fn select<'m>(
         (of.is_empty() || of.iter().any(|selector| is(selector, unit)))
             && !out.iter().any(|selector| is(selector.trim_start_matches('!'), unit))
     });
-    Ok(selected.collect())
+    let selected: Vec<&Unit> = selected.collect();
+    if selected.is_empty() && !selectors.is_empty() {
+        return Err("the selectors with `!` leave no unit".into());
+    }
+    Ok(selected)
 }
 
 /// The key of a unit's router, and its address.
@@ -393,6 +397,25 @@ mod tests {
             (diff, vec![is(diff, Outcome::Same), other.clone()], 1),
         ] {
             assert_eq!(left(operation, &records), expected, "{operation:?} {records:?}");
+        }
+    }
+
+    #[test]
+    fn selectors_that_leave_no_unit_are_a_mistake() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fleet.toml");
+        let unit = "[[unit]]\nname = \"a\"\nconfig = \"wg0.conf\"\n";
+        std::fs::write(&path, format!("version = 1\n{unit}")).unwrap();
+        std::fs::write(dir.path().join("wg0.conf"), "[Interface]\nPrivateKey = generate\n")
+            .unwrap();
+        let manifest = Manifest::load(&path, None, &mut |_| {}).unwrap();
+        let select = |selectors: &[&str]| {
+            let selectors: Vec<String> = selectors.iter().map(ToString::to_string).collect();
+            select(&manifest.units, &path, &selectors).map(|units| units.len())
+        };
+        assert_eq!((select(&[]), select(&["a"])), (Ok(1), Ok(1)));
+        for selectors in [&["a", "!a"][..], &["!*"]] {
+            assert_eq!(select(selectors), Err("the selectors with `!` leave no unit".into()));
         }
     }
 

@@ -118,4 +118,35 @@ mod tests {
         assert_eq!(time(ended), "1970-01-01T00:00:01.500Z");
         assert_eq!(times.ended(Duration::MAX), Timestamp::MAX);
     }
+
+    #[test]
+    fn every_code_of_a_record_is_in_the_document() {
+        let document = include_str!("../../../docs/fleet.md");
+        let sources = [
+            include_str!("unit.rs"),
+            include_str!("../line/port.rs"),
+            include_str!("../line/port/meet.rs"),
+        ];
+        // Each is a field, an argument, or the first one of a pair.
+        let fronts = [
+            "code: Some(\"",
+            "code = Some(\"",
+            "Kind::Own => Some(\"",
+            "Kind::Usage => Some(\"",
+            "Finished::unreachable(\"",
+            "                (\"",
+        ];
+        let mut codes = std::collections::BTreeSet::new();
+        for (source, front) in sources.iter().flat_map(|source| fronts.map(|front| (source, front)))
+        {
+            for rest in source.split(front).skip(1) {
+                codes.extend(rest.split_once('"').map(|(code, _)| code));
+            }
+        }
+        codes.retain(|code| code.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        assert!(codes.contains("another_owner") && codes.contains("own_files"), "{codes:?}");
+        for code in codes {
+            assert!(document.contains(&format!("`{code}`")), "{code}");
+        }
+    }
 }

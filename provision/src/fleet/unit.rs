@@ -177,8 +177,12 @@ impl Finished {
         if outcome == Outcome::Interrupted {
             return Self { router: error.router.as_deref().cloned(), ..Self::abandoned(false) };
         }
-        let code = error.code().map(Into::into);
         let own = error.kind() == Kind::Own;
+        let code = error.code().map(String::from).or(match error.kind() {
+            Kind::Own => Some("own_files".into()),
+            Kind::Usage => Some("needs_yes".into()),
+            _ => None,
+        });
         let router = error.router.as_deref().cloned();
         Self { code, state: error.state, router, own, ..Self::new(outcome, message) }
     }

@@ -208,7 +208,7 @@ impl Line<'_> {
         std::thread::scope(|scope| {
             loop {
                 let stops = shared.stop.load(Ordering::SeqCst) || interrupt::stopping();
-                if stops && !told {
+                if interrupt::stopping() && !told {
                     told = true;
                     self.note("stopping: no more routers are begun; Ctrl-C again stops at once");
                 }

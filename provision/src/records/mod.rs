@@ -140,7 +140,7 @@ pub struct Record {
     pub number: Option<u32>,
     /// What has become of the unit.
     pub outcome: Outcome,
-    /// The name of the cause, if it failed: see `ops::Error`.
+    /// The name of the cause, if it failed: that of `ops::Error`, or one of the table in `docs/fleet.md`.
     pub code: Option<String>,
     /// The state of the running configuration after a failed change.
     pub state: Option<String>,

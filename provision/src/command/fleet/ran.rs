@@ -26,7 +26,7 @@ pub(in crate::command) struct Ran {
     stopped: Option<&'static str>,
     /// Why it stopped, in words.
     reason: Option<String>,
-    /// The units that are not done or that differ; the first thousand.
+    /// The units that are not done or that differ; the first thousand, and all whose state is unknown.
     units: Vec<Brief>,
     /// Sentences about the manifest's files, and about records that were passed over.
     warnings: Vec<String>,
@@ -114,22 +114,25 @@ fn text(options: &Options, summary: &Summary, file: Option<&Path>, resumed: usiz
         let is = |unit: &&Brief| outcomes.contains(&unit.outcome);
         summary.units.iter().filter(is).map(|unit| unit.unit.as_str()).collect()
     };
-    let mut list = |what: &str, units: Vec<&str>| {
+    let mut list = |what: &str, units: Vec<&str>, most: usize| {
         if units.is_empty() {
             return;
         }
-        let more = units.len().saturating_sub(SHOWN);
-        let shown = units.into_iter().take(SHOWN).collect::<Vec<_>>().join(", ");
+        let more = units.len().saturating_sub(most);
+        let shown = units.into_iter().take(most).collect::<Vec<_>>().join(", ");
         text += &format!("\n{what}: {shown}");
         if more > 0 {
             text += &format!(" and {more} more");
         }
     };
-    list("differ", named(&[Outcome::Differs]));
-    list("failed", named(&[Outcome::Failed, Outcome::Reverted]));
-    list("unreachable, unchanged", named(&[Outcome::Unreachable]));
-    list("not confirmed, the router reverts the change", named(&[Outcome::Unconfirmed]));
-    list("state unknown, run `postwire fleet status`", named(&[Outcome::Unknown]));
+    list("differ", named(&[Outcome::Differs]), SHOWN);
+    list("failed", named(&[Outcome::Failed, Outcome::Reverted]), SHOWN);
+    list("unreachable, unchanged", named(&[Outcome::Unreachable]), SHOWN);
+    let unconfirmed = named(&[Outcome::Unconfirmed]);
+    list("not confirmed, the router reverts the change", unconfirmed, SHOWN);
+    // All of them: nothing else tells which routers are to be asked.
+    let unknown = named(&[Outcome::Unknown]);
+    list("state unknown, run `postwire fleet status`", unknown, usize::MAX);
     if let Some(file) = file {
         text += &format!("\nrecords: {}, run {}", file.display(), options.run);
     }
