@@ -298,7 +298,7 @@ fn a_variable_does_not_hide_a_key() {
 #[test]
 fn a_column_without_effect_is_told() {
     let table = |csv: &str, vars: &str| {
-        let folder = Folder::new(&[
+        Folder::new(&[
             (
                 "fleet.toml",
                 &format!(
@@ -308,8 +308,7 @@ fn a_column_without_effect_is_told() {
             ),
             ("units.csv", csv),
             ("site.conf", SITE),
-        ]);
-        folder
+        ])
     };
     // A mistyped name, which leaves the default in its place.
     let folder = table("name,kind,address,nett,udp\na,site,10.1.0.1/24,10.2.0.0/16,\n", "");
