@@ -50,7 +50,7 @@ pub(super) struct Record {
     /// The other owners that were removed.
     removed: Vec<Removed>,
     configurations: Vec<Configuration>,
-    /// `applied`, or `unknown` if the last reply was lost.
+    /// `applied`, or `unknown` if it did not end, or the last reply was lost.
     outcome: String,
     ended: String,
     /// A keyed hash of the record with an empty `mac`, in hexadecimal.
@@ -99,16 +99,19 @@ pub(super) fn run(own: &Own, args: &HandOver) -> Result<Done<Record>, Failed> {
         return Err(Failed::usage("this is your own key: give the key of the new owner with --to"));
     }
     // A record that cannot be written is found before anything is changed.
-    let mut file = create(&args.record)?;
-    let outcome = over(own, args, &operator.key, &mut file);
+    let mut kept = create(args, &operator.key)?;
+    let outcome = over(own, args, &operator.key, &mut kept);
     let (record, mut text) = match outcome {
         Ok(done) => done,
         Err(failed) => {
-            // Nothing was handed over, and an empty file would be in the way of the next attempt.
-            let _ = std::fs::remove_file(&args.record);
+            // No owner was removed, and an empty file says nothing.
+            if !kept.has_record {
+                let _ = std::fs::remove_file(&args.record);
+            }
             return Err(failed);
         }
     };
+    let mut file = kept.file;
     let line = serde_json::to_string(&record).unwrap_or_default();
     write(&mut file, &line).map_err(|error| {
         Failed::new(Kind::File, format!("cannot write {}: {error}", args.record.display()))
@@ -132,6 +135,15 @@ pub(super) fn leave_list(own: &Own, key: &str) -> Result<(), HomeError> {
     })
 }
 
+/// The file of a record.
+struct Kept {
+    file: File,
+    /// The record of an earlier hand-over that did not end.
+    earlier: Option<Record>,
+    /// Whether there is a record in it.
+    has_record: bool,
+}
+
 /// Writes the record in place of an earlier one.
 fn write(file: &mut File, line: &str) -> std::io::Result<()> {
     file.rewind()?;
@@ -145,7 +157,7 @@ fn over(
     own: &Own,
     args: &HandOver,
     key: &StaticKey,
-    file: &mut File,
+    kept: &mut Kept,
 ) -> Result<(Record, String), Failed> {
     let mut ui = ui(own, &args.link.talk);
     let mut session = connect(own, &args.link, &mut ui)?;
@@ -161,6 +173,19 @@ fn over(
         return Err(Failed::new(Kind::Interrupted, "nothing was changed"));
     }
     let router_key = session.router_key();
+    if let Some(earlier) =
+        kept.earlier.as_ref().filter(|earlier| earlier.router_key != router_key.to_string())
+    {
+        let message = format!(
+            "{} is the record of another router, {}",
+            args.record.display(),
+            earlier.fingerprint
+        );
+        return Err(Failed::new(Kind::File, message)
+            .hint(Some("nothing was changed; name another --record".into())));
+    }
+    // Who was removed by an attempt that did not end is told by its record only.
+    let before = kept.earlier.take().map(|earlier| earlier.removed).unwrap_or_default();
     let record = |over: &HandedOver| {
         let configurations = over.stored.iter().filter(|stored| stored.act != Act::Removed);
         let mut record = Record {
@@ -175,14 +200,7 @@ fn over(
             operator: key.public().to_string(),
             customer: args.to.to_string(),
             customer_name: args.name.to_string(),
-            removed: over
-                .removed
-                .iter()
-                .map(|owner| Removed {
-                    name: printable(&owner.name),
-                    public_key: owner.key.to_string(),
-                })
-                .collect(),
+            removed: together(&before, over),
             configurations: configurations
                 .map(|stored| Configuration {
                     interface: printable(&stored.interface),
@@ -198,19 +216,30 @@ fn over(
         record.mac = record.mac(key, &args.to).unwrap_or_default();
         record
     };
-    // A power cut behind the last step leaves the record of a hand-over whose outcome is unknown.
+    // Whatever ends the hand-over from here on leaves the record of one whose outcome is unknown.
+    let Kept { file, has_record, .. } = kept;
     let mut leaving = |over: &HandedOver| {
         let line = serde_json::to_string(&record(over)).unwrap_or_default();
         write(file, &line).map_err(|error| Stop {
             kind: Kind::File,
             message: format!("cannot write {}: {error}", args.record.display()),
             hint: None,
-        })
+        })?;
+        *has_record = true;
+        Ok(())
     };
     let done = drive::one(ops::hand_over(&mut session, args.to, &args.name, &mut leaving));
     let over = done.map_err(|error| {
-        describe(error, None)
-            .hint(Some("you are still an owner: run the same command again".into()))
+        let also = match has_record {
+            true => format!(
+                ", and so is {}; others may not be any more. {} keeps who they were",
+                args.name,
+                args.record.display()
+            ),
+            false => String::new(),
+        };
+        let hint = format!("you are still an owner{also}: run the same command again");
+        describe(error, None).hint(Some(hint))
     })?;
     let record = record(&over);
     let (router, name, file) = (&router, &args.name, args.record.display());
@@ -229,8 +258,8 @@ fn over(
         }
         false => format!(
             "it is not known whether {} was handed over to {name}: the router did not answer the last request\n\
-             run `postwire owners --router {known_as}`. If the router answers, you are still an owner: hand it over \
-             again, with another --record\n\
+             run `postwire owners --router {known_as}`. If the router answers, you are still an owner: run the same \
+             command again\n\
              if it does not answer you, and does answer the new owner's `postwire take-over {typed} --udp HOST`, it was \
              handed over: `postwire routers forget {known_as}` removes it from your list",
             router.name(),
@@ -245,9 +274,40 @@ fn now() -> String {
     jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
 }
 
-fn create(path: &Path) -> Result<File, Failed> {
-    File::create_new(path).map_err(|error| {
-        let hint = "nothing was changed; a record is never overwritten";
+/// Those that an earlier attempt and this one have removed, each once.
+fn together(before: &[Removed], over: &HandedOver) -> Vec<Removed> {
+    let mut removed = before.to_vec();
+    for owner in &over.removed {
+        let public_key = owner.key.to_string();
+        if !removed.iter().any(|known| known.public_key == public_key) {
+            removed.push(Removed { name: printable(&owner.name), public_key });
+        }
+    }
+    removed
+}
+
+/// Creates the file of the record. That of an attempt of the same operator for the same new owner that did not end is
+/// taken over, and so is an empty one.
+fn create(args: &HandOver, key: &StaticKey) -> Result<Kept, Failed> {
+    let path = &args.record;
+    let error = match File::create_new(path) {
+        Ok(file) => return Ok(Kept { file, earlier: None, has_record: false }),
+        Err(error) => error,
+    };
+    let again = || {
+        let file = File::options().read(true).write(true).open(path).ok()?;
+        if file.metadata().ok().filter(std::fs::Metadata::is_file)?.len() == 0 {
+            return Some(Kept { file, earlier: None, has_record: false });
+        }
+        let earlier = read(path).ok()?;
+        let is_same = earlier.outcome == UNKNOWN
+            && earlier.operator == key.public().to_string()
+            && earlier.customer == args.to.to_string()
+            && earlier.mac(key, &args.to).is_some_and(|mac| mac == earlier.mac);
+        is_same.then_some(Kept { file, earlier: Some(earlier), has_record: true })
+    };
+    again().ok_or_else(|| {
+        let hint = "nothing was changed; only the record of a hand-over to the same owner that did not end is overwritten";
         Failed::new(Kind::File, format!("cannot create {}: {error}", path.display()))
             .hint(Some(hint.into()))
     })
@@ -290,7 +350,7 @@ pub(super) fn take(own: &Own, args: &TakeOver) -> Result<Done<TakenOver>, Failed
         record.ended
     );
     if record.outcome != APPLIED {
-        text += "\nthe last reply of the router was lost: the old owner may be one still; `postwire take-over \
+        text += "\nthe hand-over did not end, or the last reply of the router was lost: the old owner may be one still; `postwire take-over \
                  --udp HOST` of the new owner asks the router";
     }
     if you == from {

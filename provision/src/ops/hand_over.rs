@@ -12,7 +12,7 @@ use crate::session::{Session, SessionError};
 pub struct HandedOver {
     /// The newest configuration of each interface.
     pub stored: Vec<Stored>,
-    /// The owners that were removed before the operator.
+    /// The owners that are removed before the operator.
     pub removed: Vec<Owner>,
     /// Whether the router confirmed that the operator is no longer an owner. If not, the reply was lost.
     pub left: bool,
@@ -23,8 +23,8 @@ pub struct HandedOver {
 /// Makes `to` the router's only owner: adds the new owner, and removes all others, the operator last. If a step fails, the
 /// operator is still an owner, and can hand over again.
 ///
-/// `leaving` is called before the last step, behind which nothing can be asked any more: what it cannot keep is lost. An
-/// error of it ends the operation, and the operator is still an owner.
+/// `leaving` is called before the first owner is removed: whoever is removed cannot be asked for later, and behind the last
+/// step nothing can. An error of it ends the operation, and all owners are owners still.
 ///
 /// # Errors
 /// [`Cause`].
@@ -39,11 +39,11 @@ pub async fn hand_over(
     let own = session.own_key();
     let mut removed = session.owners().await?;
     removed.retain(|owner| owner.key != own && owner.key != to);
-    for owner in &removed {
-        session.remove_owner(owner.key).await?;
-    }
     let mut over = HandedOver { stored, removed, left: false, others: false };
     leaving(&over)?;
+    for owner in &over.removed {
+        session.remove_owner(owner.key).await?;
+    }
     match session.remove_owner(own).await {
         Ok(owners) => (over.left, over.others) = (true, owners > 1),
         Err(error @ SessionError::Failed(_)) => return Err(error.into()),

@@ -104,6 +104,47 @@ fn a_hand_over_that_is_refused_leaves_no_record() {
     assert!(!bench.dir().join("r.json").exists());
 }
 
+/// Those that the first attempt removed were missing in the record of the second one.
+#[test]
+fn a_hand_over_that_fails_in_the_middle_goes_on_with_the_same_command() {
+    let second = SecretKey::new([0x43; 32]);
+    let manners = Manners { keeps: Some(public(&second)), ..Manners::default() };
+    let (bench, router) = (Bench::new("over-middle", WG0), Udp::new(manners));
+    let to = ["--udp", router.address.as_str()];
+    for (name, key) in [("bob", &COLLEAGUE), ("eve", &second)] {
+        let key = public(key).to_string();
+        let add = ["owner", "add", &key, "--role", "admin", "--name", name];
+        bench.run(&[&add[..], &to].concat()).ends(0);
+    }
+    let key = public(&CUSTOMER).to_string();
+    let over = |customer: &str| {
+        let over = ["hand-over", "--to", customer, "--as", "carol", "--record", "r.json"];
+        bench.run(&[&over[..], &to].concat())
+    };
+    // A power cut before anything was asked leaves an empty file.
+    std::fs::write(bench.dir().join("r.json"), "").unwrap();
+    let ran = over(&key);
+    ran.ends(1).says("you are still an owner, and so is carol; others may not be any more");
+    let record = || -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(bench.dir().join("r.json")).unwrap()).unwrap()
+    };
+    assert_eq!(record()["outcome"], "unknown");
+    let other = public(&SecretKey::new([0x44; 32])).to_string();
+    over(&other).ends(2).says("cannot create r.json");
+    router.behave(|manners| manners.keeps = None);
+    over(&key).ends(0);
+    let names = |record: &serde_json::Value| -> Vec<String> {
+        let removed = record["removed"].as_array().unwrap().iter();
+        removed.map(|owner| owner["name"].as_str().unwrap().into()).collect()
+    };
+    assert_eq!(
+        (names(&record()), &record()["outcome"]),
+        (vec!["bob".into(), "eve".into()], &"applied".into())
+    );
+    assert_eq!(router.with(|seen| seen.owners.len()), 1);
+    bench.run(&["take-over", "r.json"]).ends(0).says("the record is genuine");
+}
+
 #[test]
 fn a_hand_over_without_a_last_reply_is_no_success_and_both_ways_out_of_it_are_told() {
     let key = public(&CUSTOMER).to_string();

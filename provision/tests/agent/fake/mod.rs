@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use proto_core::key::SecretKey;
+use proto_core::key::{PublicKey, SecretKey};
 use proto_core::protocol::config::Record;
 use proto_core::protocol::envelope;
 use proto_core::protocol::message::{
@@ -50,6 +50,8 @@ pub(crate) struct Manners {
     pub(crate) silent_on_leaving: Option<bool>,
     /// Answers requests about owners with this failure.
     pub(crate) fail_owners: Option<Failure>,
+    /// Does not remove this owner.
+    pub(crate) keeps: Option<PublicKey>,
     /// The percentage of packets that are lost in each direction.
     pub(crate) loss: u64,
     /// The seed that selects these packets.
@@ -404,6 +406,10 @@ impl Router {
             Ask::Claim { .. } | Ask::Owners | Ask::AddOwner { .. } | Ask::RemoveOwner { .. } => {
                 if let Some(failure) = &self.manners.fail_owners {
                     return vec![Answer::Failed(failure.clone())];
+                }
+                if matches!(&request.ask, Ask::RemoveOwner { key } if Some(*key) == self.manners.keeps)
+                {
+                    return vec![Answer::Failed(Failure::new(Code::Storage, ""))];
                 }
                 let client = self.door.client(session);
                 let is_leaving = matches!(&request.ask, Ask::RemoveOwner { key } if *key == client);
