@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use postwire::records::Outcome;
+use proto_core::key::PublicKey;
 use proto_core::protocol::message::{Code, Failure};
 use serde_json::Value;
 
@@ -128,8 +129,55 @@ fn three_hundred_routers_some_silent_some_refusing_and_the_rest_is_resumed() {
         .says("300 of 300 units done (100.0 %), 276 at the first attempt (92.0 %)");
     let csv = fleet.run(&["records", "fleet.records.jsonl", "--outcome", "failed", "--csv"]);
     assert_eq!(csv.ends(0).out.lines().count(), 1 + 9);
-    let text = std::fs::read_to_string(fleet.bench.dir().join("fleet.records.jsonl")).unwrap();
-    assert!(!text.contains("PrivateKey"));
+}
+
+/// The keys are in the table and in the images, and a failure may be about them.
+#[test]
+fn no_record_and_nothing_that_is_printed_has_a_private_or_preshared_key() {
+    let fleet = Fleet::new("fleet-secrets", 3, |nth| match nth {
+        2 => refusing(),
+        _ => Manners::default(),
+    });
+    let write =
+        |file: &str, text: &str| std::fs::write(fleet.bench.dir().join(file), text).unwrap();
+    let text = std::fs::read_to_string(fleet.bench.dir().join("units.csv")).unwrap();
+    let mut secrets = Vec::new();
+    let mut csv = String::new();
+    for (nth, line) in (0_u8..).zip(text.lines()) {
+        let [private, shared] = [0x51, 0x71].map(|front| PublicKey([front + nth; 32]));
+        let _ = match nth {
+            0 => writeln!(csv, "{line},private,shared"),
+            _ => writeln!(csv, "{line},{private},{shared}"),
+        };
+        for key in [private, shared].iter().filter(|_| nth > 0) {
+            secrets.push(key.to_string());
+            secrets.push(key.0.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+    }
+    write("units.csv", &csv);
+    let site = SITE.replace("PrivateKey = generate", "PrivateKey = {{private}}");
+    write("site.conf", &site.replace("Endpoint =", "PresharedKey = {{shared}}\nEndpoint ="));
+    let mut said = String::new();
+    for (words, code) in [
+        (&["fleet", "check", "fleet.toml"][..], 0),
+        (&["fleet", "diff", "fleet.toml", "--json"], 4),
+        (&["fleet", "push", "fleet.toml", "--json"], 1),
+        (&["fleet", "push", "fleet.toml"], 1),
+        (&["records", "fleet.records.jsonl"], 0),
+    ] {
+        let ran = fleet.run(words);
+        said += &ran.ends(code).out;
+        said += &ran.err;
+    }
+    // The value of a wrong key is not shown either.
+    write("units.csv", &csv.replace(&secrets[0], &secrets[0].replace('=', "")));
+    let ran = fleet.run(&["fleet", "check", "fleet.toml"]);
+    said += &ran.ends(2).err;
+    said += &std::fs::read_to_string(fleet.bench.dir().join("fleet.records.jsonl")).unwrap();
+    assert!(said.contains("applied"), "{said}");
+    for secret in &secrets {
+        assert!(!said.contains(secret.trim_end_matches('=')), "{secret} in {said}");
+    }
 }
 
 #[test]

@@ -293,6 +293,26 @@ fn however_a_line_is_stopped_the_terminal_is_as_before() {
 }
 
 #[test]
+fn the_bell_rings_at_a_terminal_when_a_router_has_ended_unless_it_is_to_be_quiet() {
+    for is_quiet in [false, true] {
+        let line = Line::new(&format!("line-bell-{is_quiet}"), 1);
+        let ports = line.bench.dir().join("ports/p*").display().to_string();
+        let args = ["line", "batch.toml", "--ports", &ports, "--no-bell"];
+        let mut typed = Typed::new(&line.bench, &args[..if is_quiet { 5 } else { 4 }]);
+        typed.sees("postwire line batch");
+        let unit = Unit::new(fresh(0));
+        let _plugged = unit.plug(&line.port(1));
+        line.wait_for(|records| records.len() == 1);
+        if !is_quiet {
+            typed.sees("\x07");
+        }
+        typed.interrupt();
+        typed.ends();
+        assert!(!typed.rest().contains('\x07'), "{:?}", typed.rest());
+    }
+}
+
+#[test]
 fn a_program_that_failed_is_run_again_when_its_router_comes_back() {
     let line = Line::new("line-again", 1);
     // What it leaves running does not hold the line up, and what it says does not fill a pipe.
