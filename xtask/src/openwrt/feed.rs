@@ -89,7 +89,7 @@ impl Args {
         }
         for path in others(&self.out, &paths)? {
             println!(
-                "note: {} is from an earlier run, and no index of this run has it: remove it if no router needs it",
+                "note: {} is from an earlier run, and this one did not write it: remove it if no router needs it",
                 path.display()
             );
         }
