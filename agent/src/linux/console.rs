@@ -4,6 +4,7 @@
 
 use core::fmt::Write;
 use core::mem::MaybeUninit;
+use core::sync::atomic::Ordering;
 
 use heapless::{String, Vec};
 use postwired::access::unlock::Unlock;
@@ -24,7 +25,7 @@ use rustix::net::{
 use rustix::process::getpid;
 
 use crate::linux::line::TextOut;
-use crate::linux::log::log;
+use crate::linux::log::{ON_TERMINAL, log};
 use crate::linux::machine::{Dir, Linux, Path, Scratch, again, errno, port_name, read_file};
 use crate::linux::sys;
 use crate::serve::event_loop::{Agent, watch};
@@ -83,8 +84,8 @@ pub(crate) struct SerialConsole<'o> {
     program: &'o str,
     first: bool,
     shell: Option<Shell>,
-    /// A shell that was hung up, and may not have ended yet.
-    ended: Option<i32>,
+    /// Shells that were hung up, and may not have ended yet.
+    ended: Vec<i32, 8>,
     events: BorrowedFd<'o>,
     device: &'o str,
     /// The kernel's log, if its lines go to the port too.
@@ -143,7 +144,7 @@ impl<'o> SerialConsole<'o> {
             program: options.shell,
             first: options.console == Console::Shell,
             shell: None,
-            ended: None,
+            ended: Vec::new(),
             events,
             device,
             kernel,
@@ -257,14 +258,20 @@ impl<'o> SerialConsole<'o> {
     }
 
     pub(crate) fn deadline(&self) -> Option<u64> {
-        let reap = self.ended.map(|_| Linux.now().saturating_add(200));
+        if ON_TERMINAL.load(Ordering::Relaxed) {
+            return Some(0);
+        }
+        let reap = (!self.ended.is_empty()).then(|| Linux.now().saturating_add(200));
         sooner(self.unlock.deadline(), reap)
     }
 
     /// Runs the timers that are due.
     pub(crate) fn tick(&mut self, agent: &mut Agent<'_>, out: &mut TextOut<'_>) {
-        if self.ended.is_some_and(sys::reap) {
-            self.ended = None;
+        self.ended.retain(|pid| !sys::reap(*pid));
+        // Our own log, on the port: as lines of the kernel.
+        if ON_TERMINAL.load(Ordering::Relaxed) {
+            ON_TERMINAL.store(false, Ordering::Relaxed);
+            self.redraw(out);
         }
         if let Some(closed) = agent.tick_console(&mut self.unlock) {
             let mut words = String::<64>::new();
@@ -284,18 +291,24 @@ impl<'o> SerialConsole<'o> {
     /// Handles an event of [`EVENTS`] that is not the socket's.
     pub(crate) fn ready(&mut self, event: u64, agent: &mut Agent<'_>, out: &mut TextOut<'_>) {
         match event {
-            KERNEL => {
-                let printed = self.kernel.as_ref().is_some_and(was_printed);
-                if printed && self.shell.is_none() {
-                    self.terminal.redraw(&mut |bytes| out.put(bytes));
-                }
-            }
+            KERNEL if self.kernel.as_ref().is_some_and(was_printed) => self.redraw(out),
             SHELL => self.pump(agent, out),
             _ => {}
         }
     }
 
+    /// Writes the line again after another program printed lines.
+    fn redraw(&mut self, out: &mut TextOut<'_>) {
+        if self.shell.is_none() {
+            self.terminal.redraw(&mut |bytes| out.put(bytes));
+        }
+    }
+
     fn start_shell(&mut self) -> Result<(), Errno> {
+        // Shells that ignore the hang-up.
+        if self.ended.is_full() {
+            return Err(Errno::EAGAIN);
+        }
         let (ours, theirs) = sys::terminals()?;
         let program = Path::new(self.program)?;
         // The copy of this process could only say that the program is missing by its end.
@@ -313,7 +326,8 @@ impl<'o> SerialConsole<'o> {
         if let Some(Shell { ours, pid, .. }) = self.shell.take() {
             let _ = epoll::delete(self.events, &ours);
             drop(ours);
-            self.ended = Some(pid);
+            // Fits: no shell is started otherwise.
+            let _ = self.ended.push(pid);
         }
     }
 }

@@ -76,8 +76,8 @@ fn has_open(pid: u32, device: u64) -> bool {
 /// The program that has the port as the router's console, if there is one. A stopped program does not count: it
 /// reads nothing.
 pub(crate) fn console(port: &SerialPort<'_>) -> Option<Holder> {
-    let names = ["askfirst", "login", "login.sh", "ash", "sh", "bash", "getty", "agetty"];
-    holder(port.device).filter(|holder| names.contains(&holder.name.as_str()))
+    let names = "askfirst login login.sh ash sh bash getty agetty";
+    holder(port.device).filter(|holder| names.split(' ').any(|name| holder.name == name))
 }
 
 /// Logs that a program has the port as the router's console, and what to do about it.

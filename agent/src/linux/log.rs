@@ -2,6 +2,8 @@
 
 use core::fmt::{self, Write};
 
+#[cfg(feature = "console")]
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use heapless::String;
@@ -94,16 +96,25 @@ fn write_now(to: To, line: &[u8]) -> bool {
     written == Ok(line.len())
 }
 
+/// Set when a line was written to a terminal, which may be the port of the console. The console clears it.
+#[cfg(feature = "console")]
+pub(crate) static ON_TERMINAL: AtomicBool = AtomicBool::new(false);
+
 /// A line of the log in its written form. On a terminal it starts with the program's name; a
-/// supervisor that reads a pipe adds the name itself.
+/// supervisor that reads a pipe adds the name itself. A terminal that the agent serves is raw, so the line ends with
+/// CR and LF there.
 fn line(to: To, line: fmt::Arguments<'_>) -> String<320> {
     let mut text = Cut::<320>::default();
-    let prefix = if sys::is_terminal(to.standard()) { "postwired: " } else { "" };
+    let terminal = sys::is_terminal(to.standard());
+    #[cfg(feature = "console")]
+    if terminal {
+        ON_TERMINAL.store(true, Ordering::Relaxed);
+    }
+    let (prefix, end) = if terminal { ("postwired: ", "\r\n") } else { ("", "\n") };
     let _ = write!(text, "{prefix}{line}");
     let Cut(mut text) = text;
-    if text.push('\n').is_err() {
+    while text.push_str(end).is_err() {
         let _ = text.pop();
-        let _ = text.push('\n');
     }
     text
 }

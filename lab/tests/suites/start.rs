@@ -1,6 +1,7 @@
 //! The agent's process on this machine: its start, the failures that it survives, and the resources
 //! that it waits for. No kernel with WireGuard is needed.
 
+mod console;
 mod places;
 mod unlock;
 
@@ -57,6 +58,10 @@ const TESTS: &[(&str, Test)] = &[
     ("process 1 of a jail ends when it is asked to", places::process_one),
     ("information goes to standard output, and errors to standard error", places::outputs),
     ("a code opens the console for its owner, once", unlock::unlock),
+    ("a log on the console's own port leaves the typed line", console::own_log),
+    ("shells that outlive their terminals leave no process behind", console::shells),
+    ("the console at a terminal, and the terminal afterwards", console::at_a_terminal),
+    ("a login behind the one in which the console was taken", console::take_late),
 ];
 
 fn named(test: &str) -> String {
