@@ -40,20 +40,22 @@ impl fmt::Display for Date {
         let (days, second) = split(self.0, 86_400);
         let (hour, second) = split(second, 3_600);
         let (minute, second) = split(second, 60);
-        // Years start in March here, so that a leap day is the last day of its year.
-        let (era, day) = split(days.saturating_add(719_468), 146_097);
-        let leap = (day.div_euclid(36_524)).saturating_sub(day.div_euclid(146_096));
-        let year = day.saturating_sub(day.div_euclid(1_460)).saturating_add(leap).div_euclid(365);
-        let before = year.saturating_mul(365).saturating_add(year.div_euclid(4));
-        let day = day.saturating_sub(before.saturating_sub(year.div_euclid(100)));
-        let month = day.saturating_mul(5).saturating_add(2).div_euclid(153);
-        let first = month.saturating_mul(153).saturating_add(2).div_euclid(5);
-        let day = day.saturating_sub(first).saturating_add(1);
-        let year = era.saturating_mul(400).saturating_add(year);
-        let (month, year) = match month {
-            0..=9 => (month.saturating_add(3), year),
-            _ => (month.saturating_sub(9), year.saturating_add(1)),
+        // The calendar repeats after 400 years.
+        let (cycles, mut day) = split(days, 146_097);
+        let mut year = cycles.saturating_mul(400).saturating_add(1970);
+        let leap = |year: u64| u64::from(year & 3 == 0 && (year % 100 != 0 || year % 400 == 0));
+        while let Some(rest) = day.checked_sub(leap(year).saturating_add(365)) {
+            (day, year) = (rest, year.saturating_add(1));
+        }
+        let length = |month: u64| match month {
+            2 => leap(year).saturating_add(28),
+            month => 30 | (month ^ month >> 3) & 1,
         };
+        let mut month = 1;
+        while let Some(rest) = day.checked_sub(length(month)) {
+            (day, month) = (rest, month.saturating_add(1));
+        }
+        let day = day.saturating_add(1);
         write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
     }
 }
@@ -152,7 +154,17 @@ fn has_word(text: &str, name: &str) -> bool {
     text.split(' ').any(|word| word.trim_end_matches(',') == name)
 }
 
-fn failure(page: &mut Page<'_>, failure: &Failure) {
+/// Writes a failure before a line became a request, as [`failure`] does. Returns `false`.
+#[inline(never)]
+pub fn refuse(page: &mut Page<'_>, words: fmt::Arguments<'_>) -> bool {
+    page.open("error", "{");
+    page.field("text", "failed:", words);
+    page.close("}");
+    false
+}
+
+/// Writes a failure. In JSON it is `error` of the outermost object, never in a list.
+pub fn failure(page: &mut Page<'_>, failure: &Failure) {
     let Failure { text, code, state, subject, .. } = failure;
     page.open("error", "{");
     let state = match state {
@@ -525,4 +537,43 @@ pub fn record<'b, T: Take<'b>>(bytes: &'b [u8]) -> Option<(T, usize)> {
     let record = T::take(&mut fields);
     fields.end().ok()?;
     Some((record, bytes.len().saturating_sub(rest.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString as _;
+
+    use super::Date;
+
+    #[test]
+    fn a_time_is_shown_as_date_and_time() {
+        for (time, shown) in [
+            (0, "1970-01-01 00:00:00"),
+            (68_255_999, "1972-02-29 23:59:59"),
+            (68_256_000, "1972-03-01 00:00:00"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (978_220_800, "2000-12-31 00:00:00"),
+            (1_796_040_245, "2026-11-30 12:04:05"),
+            (4_107_542_399, "2100-02-28 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+            (13_569_465_600, "2400-01-01 00:00:00"),
+        ] {
+            assert_eq!(Date(time).to_string(), shown);
+        }
+        // Whatever a file says.
+        assert!(Date(u64::MAX).to_string().ends_with(" 07:00:15"), "{}", Date(u64::MAX));
+        // Every day follows the one before it, and each year has all of its days.
+        let day = |days: u64| Date(days * 86_400).to_string()[..10].to_string();
+        let year =
+            |year: u64| u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)) + 365;
+        let mut first = 0;
+        for number in 1970..2800 {
+            assert_eq!(day(first), std::format!("{number}-01-01"));
+            let next = first + year(number);
+            assert_eq!(day(next - 1), std::format!("{number}-12-31"));
+            let days: std::collections::BTreeSet<_> = (first..next).map(day).collect();
+            assert_eq!(days.len() as u64, next - first, "{number}");
+            first = next;
+        }
+    }
 }

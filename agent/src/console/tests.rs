@@ -1,5 +1,6 @@
 //! Transcripts: keys in, the screen of a terminal emulator out, over the whole service with a kernel and disks in memory.
 
+mod json;
 mod keys;
 mod load;
 mod noise;

@@ -6,7 +6,9 @@ use core::fmt::Write;
 
 use heapless::{String, Vec};
 use postwired::console::Reply;
+use postwired::console::answers::refuse;
 use postwired::console::editor::{LINE, SUBSTITUTE};
+use postwired::console::page::Page;
 use postwired::console::terminal::{Host, Terminal, Wish};
 use postwired::console::words::{self, Word};
 use postwired::options::{self, STATE};
@@ -53,9 +55,10 @@ struct CommandLine<'a> {
 pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
     let first = args.next()??;
     let is_console = first == "console";
-    // `identity` and `help` are the program's own.
-    let entry = words::TABLE.iter().find(|entry| entry.name == first);
-    let entry = entry.filter(|entry| !matches!(entry.word, Word::Identity | Word::Help));
+    // `help` is the program's own, and `identity` too, unless a program reads it.
+    let json = args.clone().any(|word| word == Some("--json"));
+    let own = |word| word == Word::Help || (word == Word::Identity && !json);
+    let entry = words::TABLE.iter().find(|entry| entry.name == first && !own(entry.word));
     if !is_console && entry.is_none() {
         return None;
     }
@@ -80,6 +83,19 @@ pub(crate) fn run(mut args: sys::Args) -> Option<i32> {
         Ok(line) => line.execute(),
         Err(code) => code,
     })
+}
+
+/// Reports a failure, as the agent reports one. Returns the exit code.
+fn fail(json: bool, words: core::fmt::Arguments<'_>) -> i32 {
+    if json {
+        let mut out = Stream(sys::stdout());
+        let mut page = Page::new(&mut out, true);
+        refuse(&mut page, words);
+        page.end();
+    } else {
+        log(words);
+    }
+    1
 }
 
 /// Reports a mistake in the command line. Returns the exit code.
@@ -170,17 +186,17 @@ impl CommandLine<'_> {
             Local::Give => return port::give(),
             Local::Talk | Local::One | Local::Load => {}
         }
-        match Agent::connect(state) {
+        match Agent::connect(state, json) {
             Ok(agent) => match asks {
-                Local::One => agent.one(&line, json),
-                Local::Load => agent.load(&line, then.as_deref(), json),
+                Local::One => agent.one(&line),
+                Local::Load => agent.load(&line, then.as_deref()),
                 _ => agent.talk(),
             },
             Err(errno) => {
-                log(format_args!(
+                let words = format_args!(
                     "cannot reach the agent in {state}: {errno}; is `postwired serve` running, with this --state?"
-                ));
-                1
+                );
+                fail(json, words)
             }
         }
     }
@@ -191,10 +207,12 @@ struct Agent {
     socket: OwnedFd,
     /// The agent is gone.
     gone: bool,
+    /// A program reads the output.
+    json: bool,
 }
 
 impl Agent {
-    fn connect(state: &str) -> Result<Self, Errno> {
+    fn connect(state: &str, json: bool) -> Result<Self, Errno> {
         let path = console::path(state);
         let path = Path::new(&path)?;
         let kind = SocketType::SEQPACKET;
@@ -203,7 +221,7 @@ impl Agent {
         let socket = socket.map_err(errno)?;
         let address = SocketAddrUnix::new(path.as_c()).map_err(errno)?;
         again(|| rustix::net::connect(&socket, &address))?;
-        Ok(Self { socket, gone: false })
+        Ok(Self { socket, gone: false, json })
     }
 
     /// Sends a message and receives the answer.
@@ -220,12 +238,12 @@ impl Agent {
         let got = got.map_or(0, |(got, _)| got);
         answer.truncate(got);
         self.gone |= got == 0 || &answer == b"b";
-        if &answer == b"b" {
-            log(format_args!(
-                "two other people are at the console of this router: try again later"
-            ));
-        } else if self.gone {
-            log(format_args!("the agent has ended"));
+        if self.gone {
+            let words = match &*answer {
+                b"b" => "two other people are at the console: try again later",
+                _ => "the agent has ended",
+            };
+            fail(self.json, format_args!("{words}"));
         }
         answer
     }
@@ -245,20 +263,23 @@ impl Agent {
     }
 
     /// Executes one command. Returns the exit code.
-    fn one(mut self, line: &str, json: bool) -> i32 {
-        let reply = self.command(line.as_bytes(), json);
-        self.print(&reply, json)
+    fn one(mut self, line: &str) -> i32 {
+        let reply = self.command(line.as_bytes());
+        self.print(&reply)
     }
 
     /// Executes a line without a person who could answer a question.
-    fn command(&mut self, line: &[u8], json: bool) -> Reply {
-        self.reply(if json { b'j' } else { b'o' }, line)
+    fn command(&mut self, line: &[u8]) -> Reply {
+        self.reply(if self.json { b'j' } else { b'o' }, line)
     }
 
     /// Prints the output of a command. Returns the exit code.
-    fn print(&mut self, reply: &Reply, json: bool) -> i32 {
+    fn print(&mut self, reply: &Reply) -> i32 {
+        if reply.failed && reply.length == 0 && !self.gone {
+            return fail(self.json, format_args!("no room for the answer in --state"));
+        }
         // What failed goes where errors go, unless a program reads it.
-        let out = if reply.failed && !json { sys::stderr() } else { sys::stdout() };
+        let out = if reply.failed && !self.json { sys::stderr() } else { sys::stdout() };
         let mut at = 0;
         while at < reply.length && !self.gone {
             let mut buf = [0; MESSAGE];
@@ -274,10 +295,10 @@ impl Agent {
     }
 
     /// Loads the file on standard input, and executes `then`. Returns the exit code.
-    fn load(mut self, line: &str, then: Option<&str>, json: bool) -> i32 {
-        let reply = self.command(line.as_bytes(), json);
+    fn load(mut self, line: &str, then: Option<&str>) -> i32 {
+        let reply = self.command(line.as_bytes());
         if reply.mode != ConsoleMode::Paste {
-            let _ = self.print(&reply, json);
+            let _ = self.print(&reply);
             return 1;
         }
         if Modes::of(sys::stdin().as_fd()).is_ok() {
@@ -290,8 +311,8 @@ impl Agent {
                 Ok(0) => break,
                 Ok(got) => got,
                 Err(errno) => {
-                    log(format_args!("standard input: {errno}; nothing was changed"));
-                    return 1;
+                    let words = format_args!("standard input: {errno}; nothing was changed");
+                    return fail(self.json, words);
                 }
             };
             for byte in buf.get(..got).unwrap_or_default() {
@@ -300,7 +321,7 @@ impl Agent {
                         if line.ends_with(b"\r") {
                             let _ = line.pop();
                         }
-                        let reply = self.command(&line, json);
+                        let reply = self.command(&line);
                         line.clear();
                         reply
                     }
@@ -318,25 +339,25 @@ impl Agent {
                 };
                 if reply.mode != ConsoleMode::Paste || self.gone {
                     // A line `.` ends the file, as on the console.
-                    return self.loaded(&reply, then, json);
+                    return self.loaded(&reply, then);
                 }
             }
             zeroize::Zeroize::zeroize(&mut buf);
         }
         if !line.is_empty() {
-            let _ = self.command(&line, json);
+            let _ = self.command(&line);
         }
-        let reply = self.command(b".", json);
-        self.loaded(&reply, then, json)
+        let reply = self.command(b".");
+        self.loaded(&reply, then)
     }
 
     /// Prints what a loaded file would change, and executes `then`. Returns the exit code.
-    fn loaded(&mut self, reply: &Reply, then: Option<&str>, json: bool) -> i32 {
-        let code = self.print(reply, json);
+    fn loaded(&mut self, reply: &Reply, then: Option<&str>) -> i32 {
+        let code = self.print(reply);
         match then {
             Some(then) if code == 0 => {
-                let reply = self.command(then.as_bytes(), json);
-                self.print(&reply, json)
+                let reply = self.command(then.as_bytes());
+                self.print(&reply)
             }
             _ => code,
         }

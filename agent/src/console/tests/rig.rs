@@ -283,6 +283,18 @@ impl Rig<'_, '_> {
         }
     }
 
+    /// Executes a line of a program, as root on the router. Returns the reply and its output.
+    pub(super) fn program(&mut self, line: &str) -> (Reply, String) {
+        let Person { talk, text, paste, .. } = &mut self.person;
+        (talk.json, talk.unattended) = (true, true);
+        let files = (&mut *text, &mut *paste);
+        let reply = self.agent.console((line.as_bytes(), true), talk, None, &"root", files);
+        let mut output = std::vec![0; reply.length as usize];
+        let got = text.read_at(0, &mut output).unwrap();
+        assert_eq!(got, output.len());
+        (reply, String::from_utf8(output).unwrap())
+    }
+
     /// Types, and waits for the output.
     pub(super) fn keys(&mut self, keys: &str) -> &mut Self {
         self.bytes(keys.as_bytes())

@@ -7,12 +7,14 @@ use core::fmt::{self, Write};
 
 use proto_core::netlink::Errno;
 use proto_core::protocol::codec::Take;
-use proto_core::protocol::message::{Answer, Ask, ClientId, Code, ConsoleMode, MAX_LINE, Subject};
+use proto_core::protocol::message::{
+    Answer, Ask, ClientId, Code, ConsoleMode, Failure, MAX_LINE, Subject,
+};
 
 use super::{Outlet, SCRATCH, Service, Turn, Visitor};
 use crate::access::owners::Standing;
 use crate::config::records::RecordWriter;
-use crate::console::answers;
+use crate::console::answers::{self, refuse};
 use crate::console::editor::{LINE, SUBSTITUTE};
 use crate::console::page::Page;
 use crate::console::words::{self, Need, Word, Wrong};
@@ -97,15 +99,6 @@ fn asks_back(word: Word, need: Need, person: &Person<'_, '_, '_>) -> bool {
 
 /// What a guest reads instead of the answer to a command.
 const GUEST: &str = "this console is a guest; `unlock` opens it with a code of an owner";
-
-/// A line that failed before it became a request.
-#[inline(never)]
-pub(super) fn refuse(page: &mut Page<'_>, words: fmt::Arguments<'_>) -> bool {
-    page.open("error", "{");
-    page.field("text", "failed:", words);
-    page.close("}");
-    false
-}
 
 impl<S: System> Service<'_, S> {
     /// Executes a line of a session's console, and answers with where its output is.
@@ -300,23 +293,34 @@ impl<S: System> Service<'_, S> {
     }
 
     /// Makes a request of the console itself, and tells the answer. Returns whether it was done.
-    #[inline(never)]
     fn perform(
+        &mut self,
+        ask: &Ask<'_>,
+        how: (ClientId, bool),
+        person: &mut Person<'_, '_, '_>,
+        page: &mut Page<'_>,
+    ) -> bool {
+        let failed = self.attempt(ask, how, person, page);
+        if let Some(failure) = &failed {
+            answers::failure(page, failure);
+        }
+        failed.is_none()
+    }
+
+    /// As [`Self::perform`], but returns a failure, which the caller tells.
+    #[inline(never)]
+    fn attempt(
         &mut self,
         ask: &Ask<'_>,
         (client, all): (ClientId, bool),
         person: &mut Person<'_, '_, '_>,
         page: &mut Page<'_>,
-    ) -> bool {
+    ) -> Option<Failure> {
         let mut teller = Teller { page, from: person.from, all };
         let mut turn = Turn::new(client, 0, &mut teller);
         let allowed = person.visitor.may(self.slot, ask);
         let answered = allowed.and_then(|()| self.answer(ask, person.visitor, &mut turn));
-        if let Err(fault) = answered {
-            turn.answer(&Answer::Failed(self.slot.take(fault)));
-            return false;
-        }
-        true
+        answered.err().map(|fault| self.slot.take(fault))
     }
 
     /// Tells the records of the report that the last request of this client made.

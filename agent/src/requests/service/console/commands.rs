@@ -6,8 +6,8 @@ use proto_core::protocol::message::{Answer, Ask, ClientId, ConsoleMode, Name};
 use proto_core::protocol::report::Stored;
 use proto_core::protocol::session::fingerprint;
 
-use super::{GUEST, refuse};
-use crate::console::answers;
+use super::GUEST;
+use crate::console::answers::{self, refuse};
 use crate::console::page::Page;
 use crate::console::words::{self, Command, Need, TABLE, Word};
 use crate::console::{Loaded, Person, Reply, State, Talk, Way};
@@ -43,10 +43,12 @@ impl<S: System> Service<'_, S> {
                 return told;
             }
             (Word::Identity, _) => return self.identity(person, page),
-            (Word::Show, interface) => return self.show_all(interface, client, person, page),
             (Word::Owners, _) => return self.perform(&Ask::Owners, one, person, page),
             (Word::History, interface) => return self.list_stored(interface, client, person, page),
-            (Word::Diff, interface) => return self.diff(interface, client, person, page),
+            (word @ (Word::Show | Word::Diff), interface) => {
+                let stored = word == Word::Diff;
+                return self.each_interface(interface, stored, client, person, page);
+            }
             (Word::Confirm, _) => return self.perform(&Ask::Confirm, one, person, page),
             (Word::Revert, _) => return self.perform(&Ask::Revert, one, person, page),
             (Word::Rollback, Some(interface)) => {

@@ -9,11 +9,11 @@ use proto_core::protocol::config::{Interface, PrivateKey, Record};
 use proto_core::protocol::message::{Answer, Code, Name};
 use proto_core::protocol::report::{Act, Change};
 
-use super::{GUEST, Teller, refuse};
+use super::{GUEST, Teller};
 use crate::config::from_text::{Remark, Scratch, image_of_text};
 use crate::config::image::{Records, digest_of};
 use crate::config::plan::Purpose;
-use crate::console::answers;
+use crate::console::answers::{self, refuse};
 use crate::console::editor::SUBSTITUTE;
 use crate::console::page::Page;
 use crate::console::words::Need;
@@ -70,6 +70,7 @@ impl<S: System> Service<'_, S> {
                 }
                 (true, Some(spoilt)) => refuse(page, format_args!("{spoilt}")),
                 (true, None) => {
+                    page.interface = Some(interface);
                     page.number("lines", lines.into());
                     page.line(format_args!("{lines} lines read"));
                     self.load(&interface, length, talk, person, paste, page)
@@ -224,9 +225,10 @@ impl<S: System> Service<'_, S> {
             // Another client made a change: what was shown is not what would happen.
             Ok(newest) => {
                 let now = Loaded { newest, ..loaded };
-                if self.show_loaded(&now, talk, person, paste, page) {
-                    talk.loaded = Some(now);
+                if !self.show_loaded(&now, talk, person, paste, page) {
+                    return false;
                 }
+                talk.loaded = Some(now);
                 let words = format_args!(
                     "{interface} was changed since the file was loaded; above is what would change now: \
                      `commit` again, or `drop`"
@@ -246,7 +248,7 @@ impl<S: System> Service<'_, S> {
             Err(fault) => {
                 let failure = self.slot.take(fault);
                 let again = match failure.code {
-                    Code::Foreign => "`commit adopt` takes the interface over",
+                    Code::Foreign => "`commit [within TIME] adopt` takes the interface over",
                     _ => "`commit` again",
                 };
                 answers::answer(page, &Answer::Failed(failure));

@@ -6,9 +6,9 @@ use proto_core::protocol::message::{Ask, ClientId, cut};
 use proto_core::protocol::session::fingerprint;
 use proto_core::protocol::unlock::CHALLENGE_BYTES;
 
-use super::refuse;
 use crate::access::owners::Standing;
 use crate::access::unlock::Verdict;
+use crate::console::answers::refuse;
 use crate::console::page::Page;
 use crate::console::words::{Command, Need};
 use crate::console::{Person, State, Talk, Way};

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use proto_core::protocol::message::{Answer, Ask, ClientId, Name};
+use proto_core::protocol::message::{Answer, Ask, ClientId, Failure, Name};
 use proto_core::protocol::report::{Change, Running};
 
 use crate::console::Person;
@@ -11,6 +11,16 @@ use crate::console::page::Page;
 use crate::fault::Fault;
 use crate::requests::service::{Outlet, SCRATCH, Service, Turn};
 use crate::system::System;
+
+/// Tells the failure of one interface of a list: a person in its place, a program at the end, where a list is closed and
+/// a failure is `error` of the whole.
+#[inline(never)]
+fn tell_one((name, failure): &(Name, Failure), at_end: bool, page: &mut Page<'_>) {
+    if page.is_json() == at_end {
+        page.interface = Some(*name);
+        answers::failure(page, failure);
+    }
+}
 
 impl<S: System> Service<'_, S> {
     /// The number of the configuration before the newest.
@@ -58,70 +68,64 @@ impl<S: System> Service<'_, S> {
         }
     }
 
-    pub(super) fn show_all(
+    /// The interface after `after`: that has a stored configuration, or that runs.
+    fn interface_after(&mut self, stored: bool, after: Option<Name>) -> Option<Name> {
+        if stored { self.stored_after(after) } else { self.link_after(after) }
+    }
+
+    /// Tells how an interface runs, or all of them; or, with `stored`, what a repair would change.
+    pub(super) fn each_interface(
         &mut self,
         interface: Option<Name>,
+        stored: bool,
         client: ClientId,
         person: &mut Person<'_, '_, '_>,
         page: &mut Page<'_>,
     ) -> bool {
         page.open("interfaces", "[");
-        let mut next = interface.or_else(|| self.link_after(None));
+        let mut next = interface.or_else(|| self.interface_after(stored, None));
         if next.is_none() {
-            page.line(format_args!("there is no WireGuard interface"));
+            let none = if stored { "nothing is stored" } else { "there is no WireGuard interface" };
+            page.line(format_args!("{none}"));
         }
-        let mut all = true;
+        let mut failed = None;
         while let Some(name) = next {
-            page.interface = Some(name);
-            let ask = Ask::Show { interface: name };
-            if self.perform(&ask, (client, false), person, page) {
-                let mut shown = RunningPage::default();
-                self.records::<Running>(client, person, &mut |record| shown.record(page, record));
-                shown.end(page);
-            } else {
-                all = false;
+            let ask = match stored {
+                true => Ask::Drift { interface: name },
+                false => Ask::Show { interface: name },
+            };
+            if stored {
+                page.open("", "{");
+                page.field("interface", "interface:", format_args!("{name}"));
             }
-            next = if interface.is_some() { None } else { self.link_after(next) };
-            if next.is_some() {
+            match self.attempt(&ask, (client, false), person, page) {
+                None if stored => {
+                    page.open("list", "[");
+                    let take = &mut |record: &Change| answers::change(page, record);
+                    self.records::<Change>(client, person, take);
+                    page.close("]");
+                }
+                None => {
+                    let mut shown = RunningPage::default();
+                    let take = &mut |record: &Running| shown.record(page, record);
+                    self.records::<Running>(client, person, take);
+                    shown.end(page);
+                }
+                Some(failure) => tell_one(failed.insert((name, failure)), false, page),
+            }
+            if stored {
+                page.close("}");
+            }
+            next = if interface.is_some() { None } else { self.interface_after(stored, next) };
+            if next.is_some() && !stored {
                 page.text("\n");
             }
         }
         page.close("]");
-        all
-    }
-
-    /// What a repair would change, of one interface or of all.
-    pub(super) fn diff(
-        &mut self,
-        interface: Option<Name>,
-        client: ClientId,
-        person: &mut Person<'_, '_, '_>,
-        page: &mut Page<'_>,
-    ) -> bool {
-        let mut all = true;
-        let mut some = false;
-        page.open("interfaces", "[");
-        let mut next = interface.or_else(|| self.stored_after(None));
-        while let Some(name) = next {
-            (some, page.interface) = (true, Some(name));
-            page.open("", "{");
-            page.field("interface", "interface:", format_args!("{name}"));
-            let ask = Ask::Drift { interface: name };
-            if self.perform(&ask, (client, false), person, page) {
-                page.open("list", "[");
-                self.records::<Change>(client, person, &mut |record| answers::change(page, record));
-                page.close("]");
-            } else {
-                all = false;
-            }
-            page.close("}");
-            next = if interface.is_some() { None } else { self.stored_after(next) };
+        if let Some(failed) = &failed {
+            tell_one(failed, true, page);
         }
-        page.close("]");
-        if !some {
-            page.line(format_args!("nothing is stored"));
-        }
-        all
+        failed.is_none()
     }
 
     /// The interface after `after` that has a stored configuration.
