@@ -318,6 +318,19 @@ impl Completer for Words {
 mod tests {
     use super::*;
 
+    /// The agent's table has the commands; those that a session has no use for are not completed.
+    #[test]
+    fn the_completed_commands_are_those_of_the_agents_table() {
+        use postwired::console::words::{TABLE, Word, takes};
+        const ELSEWHERE: [Word; 4] = [Word::More, Word::Unlock, Word::Claim, Word::Shell];
+        let table = TABLE.iter().filter(|entry| !ELSEWHERE.contains(&entry.word));
+        let interface = takes::INTERFACE | takes::ONE_INTERFACE;
+        let mut table: Vec<_> =
+            table.map(|entry| (entry.name, entry.takes & interface != 0)).collect();
+        table.sort_unstable();
+        assert_eq!(table, COMMANDS);
+    }
+
     #[test]
     fn commands_and_interfaces_are_completed() {
         let interfaces = ["wg0".to_owned(), "wg1".to_owned()];

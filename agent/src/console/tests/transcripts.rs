@@ -15,9 +15,12 @@ use std::path::PathBuf;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use proto_core::netlink::route::link;
 use proto_core::protocol::message::{Answer, Ask, Role};
 
 use super::rig::{ANNE, BEN, Rig, ask, assert_fits, key, owned, push, push_to, with_router};
+use super::roles::in_session;
+use crate::access::owners::Standing;
 use crate::testing::{FACES, Router};
 
 /// An event.
@@ -47,6 +50,14 @@ enum Event<'e> {
     Later(u64),
     /// `log "TEXT"`: the agent logs a line.
     Log(&'e str),
+    /// `made IF KIND`: another program makes an interface.
+    Made(&'e str, &'e str),
+    /// `mtu IF MTU`: another program changes an interface.
+    Mtu(&'e str, u32),
+    /// `deleted`: another program deletes all interfaces.
+    Deleted,
+    /// `session "LINE"`: Anne has the line executed in a session, at whose end it is printed.
+    Session(&'e str),
 }
 
 /// The bytes of a string.
@@ -101,12 +112,16 @@ impl<'e> Event<'e> {
             ["lost"] => Self::Lost,
             ["later", time] => Self::Later(time.parse().unwrap()),
             ["log", ..] => Self::Log(text.trim_start_matches("log ").trim_matches('"')),
+            ["made", name, kind] => Self::Made(name, kind),
+            ["mtu", name, mtu] => Self::Mtu(name, mtu.parse().unwrap()),
+            ["deleted"] => Self::Deleted,
+            ["session", ..] => Self::Session(text.trim_start_matches("session ").trim_matches('"')),
             ["prints", ..] => Self::Prints(unescaped(text.trim_start_matches("prints "))),
             _ => panic!("no event: {text}"),
         }
     }
 
-    fn happen(&self, rig: &mut Rig<'_, '_>) {
+    fn happen(&self, rig: &mut Rig<'_, '_>, router: &Router) {
         match self {
             Self::Owners | Self::Stored(..) => panic!("{self:?} is first in a file"),
             Self::Push(face, port, within) => {
@@ -139,6 +154,16 @@ impl<'e> Event<'e> {
             Self::Later(time) => {
                 rig.later(*time);
                 rig.tick();
+            }
+            Self::Made(name, kind) => router.world.make(name, kind),
+            Self::Mtu(name, mtu) => {
+                let index = router.world.index(name);
+                router.world.by_hand(|buf| link::set_mtu(buf, 1, index, *mtu).unwrap()).unwrap();
+            }
+            Self::Deleted => router.world.delete_links(),
+            Self::Session(line) => {
+                let said = in_session(rig, line, Standing::Owner(Role::Admin));
+                rig.print(said.replace('\n', "\r\n").as_bytes());
             }
             Self::Log(text) => rig.bench.log.borrow_mut().push((*text).to_string()),
         }
@@ -181,7 +206,7 @@ fn play(text: &str) -> String {
             if let Some(event) = line.strip_prefix("@ ") {
                 let event = Event::parse(event);
                 if !matches!(event, Event::Owners | Event::Stored(..)) {
-                    event.happen(rig);
+                    event.happen(rig, &router);
                 }
             } else if let Some(keys) = line.strip_prefix("> ") {
                 let keys = match keys.strip_prefix('+').and_then(|keys| keys.split_once(' ')) {
