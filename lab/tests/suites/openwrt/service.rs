@@ -43,6 +43,8 @@ struct Right {
 }
 
 const JAIL: &str = "jail postwired procfs sysfs";
+const NO_JAIL: &str =
+    "daemon.notice postwired.main: no jail, in which people at the serial port would have no shell";
 const PROG: &str = "command /usr/sbin/postwired serve";
 
 const RIGHT: &[Right] = &[
@@ -142,6 +144,25 @@ const RIGHT: &[Right] = &[
         record: &[
             "command /usr/sbin/postwired serve --serial auto --console shell --shell /bin/ash",
             "!jail",
+            NO_JAIL,
+        ],
+    },
+    Right {
+        what: "a program for the console's command `shell`, and so no jail",
+        uci: "option serial 'auto'\noption shell '/usr/libexec/login.sh'",
+        record: &[
+            "command /usr/sbin/postwired serve --serial auto --shell /usr/libexec/login.sh",
+            "!jail",
+            NO_JAIL,
+        ],
+    },
+    Right {
+        what: "a shell without a jail that could be left out",
+        uci: "option serial 'auto'\noption console 'shell'\noption jail '0'",
+        record: &[
+            "command /usr/sbin/postwired serve --serial auto --console shell",
+            "!jail",
+            "!daemon.notice",
         ],
     },
     Right {
