@@ -43,7 +43,11 @@ impl fmt::Display for Date {
         // The calendar repeats after 400 years.
         let (cycles, mut day) = split(days, 146_097);
         let mut year = cycles.saturating_mul(400).saturating_add(1970);
-        let leap = |year: u64| u64::from(year & 3 == 0 && (year % 100 != 0 || year % 400 == 0));
+        let leap = |year: u64| {
+            u64::from(
+                year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)),
+            )
+        };
         while let Some(rest) = day.checked_sub(leap(year).saturating_add(365)) {
             (day, year) = (rest, year.saturating_add(1));
         }
@@ -564,8 +568,11 @@ mod tests {
         assert!(Date(u64::MAX).to_string().ends_with(" 07:00:15"), "{}", Date(u64::MAX));
         // Every day follows the one before it, and each year has all of its days.
         let day = |days: u64| Date(days * 86_400).to_string()[..10].to_string();
-        let year =
-            |year: u64| u64::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)) + 365;
+        let year = |year: u64| {
+            let leap =
+                year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+            u64::from(leap) + 365
+        };
         let mut first = 0;
         for number in 1970..2800 {
             assert_eq!(day(first), std::format!("{number}-01-01"));
