@@ -23,7 +23,8 @@ options:
     description: The text of a C(wg-quick) file, such as a rendered template. It is passed on without a file.
     type: str
   state:
-    description: Whether the interface is configured, or removed from the router.
+    description: Whether the interface is configured, or removed from the router. An O(state=absent) takes no O(src),
+      O(config) and O(adopt).
     type: str
     choices: [present, absent]
     default: present
@@ -152,6 +153,10 @@ def main():
         supports_check_mode=True,
     )
     work = present if module.params["state"] == "present" else absent
+    # They would be without effect.
+    for name in ("src", "config", "adopt") if work is absent else ():
+        if module.params[name]:
+            module.fail_json(msg=f"{name} is for state=present: an interface that is removed has no configuration")
     module.exit_json(**work(module, Postwire(module)))
 
 
