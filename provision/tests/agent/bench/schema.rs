@@ -204,7 +204,7 @@ fn right() -> Value {
         "fingerprint": "KG34-RCYV-6L5U-VY7V-SWPM", "hostname": "OpenWrt", "board": "acme,router-1",
         "serial_number": "8J0042", "macs": "94:83:c4:00:00:07 94:83:c4:00:01:07", "agent": "0.1.0",
         "tool": "0.1.0", "operator": key, "interface": "wg0", "image": "0f".repeat(32),
-        "public_key": null, "number": 7, "outcome": "failed", "code": "kernel", "state": "partly",
+        "public_key": null, "number": 7, "outcome": "failed", "code": "kernel", "state": "partly", "program": null,
         "message": "words", "started": "2026-11-29T08:00:00Z", "ended": "2026-11-29T08:00:01.5Z",
         "milliseconds": 1500,
     })
@@ -235,6 +235,7 @@ fn the_checker_refuses_what_the_schema_forbids() {
         "number",
         "code",
         "state",
+        "program",
     ];
     for field in right().as_object().unwrap().keys() {
         let mut record = right();
