@@ -22,6 +22,11 @@
 //! | [`console`] | commands of a person, on the serial port, on the router and in a session |
 //! | [`wg`] | the commands of wg(8) |
 //! | [`quick`] | the commands of wg-quick(8) |
+//! | [`bytes`], [`cut`], `wipe` | records of bytes, text that fits, memory that is wiped |
+//! | `testing` | a kernel and disks in memory |
+//!
+//! `wg` and `quick` are compiled without their features too, so that their tests run: a program that calls neither
+//! has none of their code.
 //!
 //! The binary adds the sockets, the serial port and the event loop. All memory is fixed: a
 //! configuration is in the stage file, and the state of each of its items is in the index file.

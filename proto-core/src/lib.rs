@@ -6,6 +6,7 @@
 //!
 //! | feature | modules |
 //! |---|---|
+//! | always | [`ip`], [`ifname`], [`text`]: addresses and networks, interface names, short texts |
 //! | `netlink` | [`netlink`]: messages, attributes, requests and their answers, links, addresses, routes, rules, generic netlink |
 //! | `wireguard` | [`netlink::wireguard`]: set a WireGuard device and read it back; [`uapi`] for WireGuard in user space |
 //! | `conf` | [`conf`]: the configuration text of wg(8) and wg-quick(8); [`key`] |

@@ -108,17 +108,13 @@ mod tests {
         assert_eq!(tables, [51_820, 254]);
         let rules = tunnel.rules();
         assert!(rules.iter().all(|rule| !rule.v6));
-        assert_eq!(
-            (rules[0].priority, rules[0].table, rules[0].suppress_prefixlength),
-            (32_764, 254, Some(0))
-        );
-        assert_eq!(
-            (rules[1].priority, rules[1].table, rules[1].fwmark),
-            (32_765, 51_820, Some(51_820))
-        );
-        assert!(rules[1].invert && !rules[0].invert);
+        let [own, main, all] = rules[..] else { panic!("{rules:?}") };
+        assert_eq!((own.priority, own.table, own.fwmark), (32_763, 254, Some(51_820)));
+        assert_eq!((main.priority, main.table, main.suppress_prefixlength), (32_764, 254, Some(0)));
+        assert_eq!((all.priority, all.table, all.fwmark), (32_765, 51_820, Some(51_820)));
+        assert_eq!([own, main, all].map(|rule| rule.invert), [false, false, true]);
         let both = routing("FwMark = 0x10", "0.0.0.0/0, ::/0");
-        assert_eq!((both.fwmark, both.rules().len()), (16, 4));
+        assert_eq!((both.fwmark, both.rules().len()), (16, 6));
         assert_eq!(routing("FwMark = off", "::/0").fwmark, 51_820);
     }
 }

@@ -139,7 +139,7 @@ fn a_table_of_units_has_its_own_places() {
     let table = |csv: &str| table(csv.as_bytes()).mistakes();
     for (csv, wanted) in [
         ("name,address,net\na,10.1.0.1/24\n", "u.csv:2:1: error: 2 cells, and 3 columns"),
-        ("name,name\na,b\n", "u.csv:1:6: error: the column `name` stands twice"),
+        ("name,name\na,b\n", "u.csv:1:6: error: the column `name` appears twice"),
         (
             "name,address,net\na,\"10.1.0.1/24,10.0.0.0/8\n",
             "u.csv:2:3: error: a `\"` that does not end its cell",

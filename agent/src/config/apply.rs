@@ -115,14 +115,26 @@ impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
             self.up()?;
         }
         self.add_items(Kind::Route, routes)?;
-        // While the mark and its rules do not match, WireGuard's own packets are misrouted: the two
-        // are changed directly one after the other.
-        if bits & device::FWMARK != 0 {
+        // WireGuard's own packets never meet a rule that sends them into the tunnel: a mark has rules before
+        // it is used, and packets have a mark as long as there are rules.
+        let before = plan.device.as_ref().map_or(0, |device| device.fwmark);
+        let turn = match (before, interface.fwmark) {
+            (_, 0) => 2,
+            (0, _) => 0,
+            _ => 1,
+        };
+        let mut mark = |apply: &mut Self, now: u8| {
+            if now != turn || bits & device::FWMARK == 0 {
+                return Ok(());
+            }
             let change = DeviceChange { fwmark: Some(interface.fwmark), ..DeviceChange::default() };
-            self.set_device(set, Subject::Fwmark, &change)?;
-        }
+            apply.set_device(set, Subject::Fwmark, &change)
+        };
+        mark(self, 0)?;
         self.add_items(Kind::Rule, rules)?;
+        mark(self, 1)?;
         self.remove_items(Kind::Rule, rules)?;
+        mark(self, 2)?;
         self.remove_items(Kind::Route, routes)?;
         self.remove_addresses(addresses, plan)?;
         // Peers are removed last: an earlier refusal then costs no peer its session.

@@ -12,7 +12,9 @@ use proto_core::ip::IpNet;
 use proto_core::key::PublicKey;
 use proto_core::netlink::IfName;
 use proto_core::netlink::wireguard::{DeviceInfo, PeerInfo};
-use proto_core::protocol::config::{Interface, Item, PLACE_OF_RULE, Peer, PrivateKey, Record};
+use proto_core::protocol::config::{
+    Interface, Item, ItemKey, PLACE_OF_RULE, Peer, PrivateKey, Record,
+};
 use proto_core::protocol::endpoint::PeerEndpoint;
 use proto_core::protocol::message::{Code, Count, Phase, Subject, Summary, device, peer};
 
@@ -132,7 +134,8 @@ impl<F: File> Work<'_, F> {
                 let same_place = key.0.get(..PLACE_OF_RULE).unwrap_or_default();
                 if key.0.first() == Some(&RULE_KIND)
                     && parts.is_none()
-                    && index.number_of(same_place)?.is_some()
+                    && let Some(n) = index.number_of(same_place)?
+                    && !(is_marked(key) && index.get(n)?.is_some_and(|own| is_marked(&own.key)))
                 {
                     let text = "another interface has a rule of this priority and table: choose \
                                 another priority";
@@ -142,6 +145,11 @@ impl<F: File> Work<'_, F> {
             },
         )
     }
+}
+
+/// Whether the key is that of a rule with a mark.
+fn is_marked(key: &ItemKey) -> bool {
+    matches!(Item::from_key(key), Some(Item::Rule(rule)) if rule.fwmark.is_some())
 }
 
 /// The first byte of a rule's key.

@@ -178,7 +178,7 @@ fn write_line(to: To, text: fmt::Arguments<'_>) {
         // The first byte ends a line that was written in part.
         let mut told = String::<320>::new();
         let _ = told.push('\n');
-        let words = format_args!("{lost} lines of this log are lost: nothing took them");
+        let words = format_args!("{lost} log lines were dropped: the output did not accept them");
         let _ = told.push_str(&line(to, words));
         if !write_now(to, told.as_bytes()) {
             count.store(lost.saturating_add(1), Ordering::Relaxed);

@@ -2,8 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `sys` | the program's entry, and the calls that rustix does not have: all the agent's `unsafe`
-//! |
+//! | `sys` | the program's entry, and the calls that rustix does not have: the agent's `unsafe` |
 //! | `machine` | netlink sockets, files, clock and identity |
 //! | `console` | the doors of the console: serial port, socket, and the shell on a pseudo-terminal |
 //! | `led` | the folder of the board's LED |

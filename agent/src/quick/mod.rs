@@ -62,14 +62,15 @@ const WINDOW: usize = 32 * 1024;
 const USAGE: &str = "[ up | down | save | strip ] [ CONFIG_FILE | INTERFACE ]
 
 CONFIG_FILE is a file called INTERFACE.conf; INTERFACE alone means /etc/wireguard/INTERFACE.conf.
-It is a file of wg(8), and its [Interface] may have besides:
+The format is that of wg(8). [Interface] also accepts:
   Address     addresses of the interface, with their prefixes
-  DNS         name servers and search domains while it is up (resolvconf)
-  MTU         its MTU; if there is none, one that fits the way to the endpoints
+  DNS         name servers and search domains while the interface is up (resolvconf)
+  MTU         MTU of the interface; by default one that fits the routes to the endpoints
   Table       the routing table for its routes: a number or a name, `auto`, or `off`
   PreUp, PostUp, PreDown, PostDown
-              commands for /bin/sh, in which %i is the interface
-  SaveConfig  `true`: `down` writes the interface as it is back to the file
+              commands for /bin/bash, or /bin/sh where there is no bash; %i is the
+              interface
+  SaveConfig  `true`: `down` saves the current state of the interface to the file
 ";
 
 /// The interface and its file.

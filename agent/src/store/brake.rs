@@ -37,12 +37,6 @@ impl Brake {
         self.until
     }
 
-    /// Whether the next repair has to wait for a pause.
-    #[must_use]
-    pub const fn is_on(&self) -> bool {
-        self.pause > 0
-    }
-
     fn release(&mut self, now: u64) {
         if self.calm.is_some_and(|since| now.saturating_sub(since) >= CALM) {
             let calm = self.calm;

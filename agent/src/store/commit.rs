@@ -464,3 +464,5 @@ mod ownership;
 mod scopes;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ways;

@@ -209,6 +209,11 @@ impl World {
         state.ip.order(link.index)
     }
 
+    /// The table whose default route an IPv4 packet with this mark takes.
+    pub(crate) fn way(&self, mark: u32) -> u32 {
+        self.0.borrow().ip.way(mark)
+    }
+
     /// From now on its kernel has no IPv6, or no IPv6 rules.
     pub(crate) fn without_ipv6(&self, rules_only: bool) {
         let ip = &mut self.0.borrow_mut().ip;

@@ -21,7 +21,7 @@ pub const STATE: &str = "/var/run/postwired";
 /// ms for each peer of a link that is deleted.
 pub const EMPTY: &str = "\
     for i in $(wg show interfaces); do wg setconf $i /dev/null; ip link delete $i; done; \
-    for f in -4 -6; do for p in 32764 32765; do \
+    for f in -4 -6; do for p in 32763 32764 32765; do \
     while ip $f rule delete priority $p 2>/dev/null; do :; done; done; done";
 
 /// The connection between bench and router.

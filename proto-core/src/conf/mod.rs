@@ -8,6 +8,7 @@
 //! - [`field`](mod@field) is the one table of the names of all settings.
 //! - [`routing`] derives the routes and rules of wg-quick(8) from allowed IPs.
 //! - [`setting`] is the notation of the values of wg-quick(8)'s settings.
+//! - [`span`](mod@span) is the place of an item in a file.
 //! - [`quick`] separates the settings of wg-quick(8) in its file from what is for
 //!   [`file`](mod@file).
 //!
@@ -15,7 +16,8 @@
 //! have any length, and so may a list of allowed IPs. An error has the line and the name, and never
 //! a value that could be a key.
 //!
-//! Not here: the meaning of wg-quick's settings, looking up host names, and the use of the items.
+//! Not here: looking up host names, configuration images (`protocol::draft`), and applying a
+//! configuration.
 
 use core::fmt;
 
@@ -151,11 +153,11 @@ pub enum Problem {
     UnknownSection,
     /// A line that is neither a section nor a setting.
     NoEquals,
-    /// It is before the first section.
+    /// A setting before the first section.
     NoSection,
-    /// Its section does not have this setting.
+    /// A setting that its section does not have.
     Misplaced,
-    /// Without a value.
+    /// A setting without a value.
     NoValue,
     /// A value that is invalid for the setting.
     Value(&'static str),
@@ -163,7 +165,7 @@ pub enum Problem {
     TooLong,
     /// A peer without its key.
     NoPublicKey,
-    /// [`Stop`].
+    /// The taker stopped the reader.
     Stopped,
 }
 

@@ -5,7 +5,8 @@
 //! - Otherwise: a route in the main table for every allowed IP that no route of the interface covers already.
 //!   `0.0.0.0/0` and `::/0` become a full tunnel: the route is in a table whose number is also the mark on
 //!   WireGuard's packets, and two rules send all packets without that mark to the table, unless the main table has
-//!   a route that is more specific than its default route.
+//!   a route that is more specific than its default route. An image has a third rule, by which WireGuard's own
+//!   packets pass the rules of other full tunnels.
 //!
 //! Not here: asking the kernel for a free table, and the firewall.
 
@@ -91,6 +92,11 @@ pub const fn tunnel_rules(table: u32) -> [TunnelRule; 2] {
         },
     ]
 }
+
+/// The priority of the rule in an image that sends WireGuard's own packets, which have the mark, by the
+/// main table. Without it, the rule of a second full tunnel, which is for packets without *its* mark,
+/// takes the packets of the first one, and the other way round. wg-quick(8) has no such rule.
+pub const OWN_PACKETS_PRIORITY: u32 = 32_763;
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,8 @@ use super::config::{self, HostName, Interface, Item as Key, PrivateKey, Route, R
 use super::endpoint::{PeerEndpoint, has_scope};
 use super::message::Name;
 use crate::conf::routing::{
-    FULL_TUNNEL_TABLE, MAIN_TABLE, RouteTable, covers, has_own_route, route_table, tunnel_rules,
+    FULL_TUNNEL_TABLE, MAIN_TABLE, OWN_PACKETS_PRIORITY, RouteTable, covers, has_own_route,
+    route_table, tunnel_rules,
 };
 use crate::conf::setting::{self, Table, next_word};
 use crate::conf::{ConfError, Field, Host, Item, Problem};
@@ -129,7 +130,7 @@ impl Draft {
     fn once(&mut self, line: u32, field: Field) -> Result<(), ConfError> {
         let bit = 1_u32.checked_shl(field as u32).unwrap_or(0);
         if self.seen & bit != 0 && !is_list(field) {
-            return Err(ConfError::new(line, field.name(), Problem::Value("stands twice")));
+            return Err(ConfError::new(line, field.name(), Problem::Value("appears twice")));
         }
         self.seen |= bit;
         Ok(())
@@ -154,7 +155,7 @@ impl Draft {
         if value.is_empty() {
             return match field {
                 Field::SaveConfig => wrong(value, "has no value"),
-                _ => Ok(Some("is empty and is left out")),
+                _ => Ok(Some("is empty: it is ignored")),
             };
         }
         self.once(line, field).map_err(DraftError::Mistake)?;
@@ -179,7 +180,7 @@ impl Draft {
                         own.addr == net.addr && (own.prefix == net.prefix || net.addr.is_ipv6())
                     };
                     if self.addresses.iter().any(same) {
-                        return wrong(word, "stands twice");
+                        return wrong(word, "appears twice");
                     }
                     if self.addresses.push(net).is_err() {
                         return wrong(word, "is one address more than the 64 that fit");
@@ -188,12 +189,12 @@ impl Draft {
                 }
             }
             Field::SaveConfig => match setting::boolean(value) {
-                Some(true) => return Ok(Some("is left out: the router stores what is committed")),
+                Some(true) => return Ok(Some("is ignored: the router stores what is committed")),
                 Some(false) => {}
                 None => return wrong(value, "is neither true nor false"),
             },
-            Field::Dns => return Ok(Some("is left out: the router keeps its name servers")),
-            _ if field.is_command() => return Ok(Some("is left out: no commands are run")),
+            Field::Dns => return Ok(Some("is ignored: the router keeps its name servers")),
+            _ if field.is_command() => return Ok(Some("is ignored: no commands are run")),
             // Settings of wg(8) are items.
             _ => {}
         }
@@ -349,9 +350,18 @@ pub fn route<E>(
             if *fwmark == 0 {
                 *fwmark = FULL_TUNNEL_TABLE;
             }
+            let v6 = to.addr.is_ipv6();
+            take(Key::Rule(Rule {
+                v6,
+                priority: OWN_PACKETS_PRIORITY,
+                table: MAIN_TABLE,
+                fwmark: Some(*fwmark),
+                invert: false,
+                suppress_prefixlength: None,
+            }))?;
             for rule in tunnel_rules(*fwmark) {
                 take(Key::Rule(Rule {
-                    v6: to.addr.is_ipv6(),
+                    v6,
                     priority: rule.priority,
                     table: rule.table,
                     fwmark: rule.unless_marked,

@@ -321,7 +321,7 @@ impl<'l> Worker<'l> {
         self.shared.home.note(key, &self.place(), Some(&unit.name), &[]).map(|_| ())
     }
 
-    /// Takes a unit for a router that is none yet: the next one, or the one that the router's own words choose.
+    /// Assigns a unit to a router that has none: the next one, or the one that the router's own words choose.
     fn choose_row(&mut self, key: PublicKey) -> Option<usize> {
         let options = self.shared.options;
         if options.assign.key().is_none() {
@@ -349,7 +349,7 @@ impl<'l> Worker<'l> {
         None
     }
 
-    /// Takes a unit for a router that is none yet. Without one, the person is told what is missing.
+    /// Assigns a unit to a router that has none. Without one, shows what is missing.
     fn take_row(&mut self) -> Option<usize> {
         let row = self.shared.rows().take(self.number);
         if row.is_none() {

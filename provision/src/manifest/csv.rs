@@ -100,7 +100,7 @@ fn wrong_header(header: &[String], at: impl Fn(usize) -> At) -> Vec<Mistake> {
         let shown = name.escape_debug();
         let mistake = |message: String| Mistake::at(&at(nth), message);
         if header.iter().take(nth).any(|other| other == name) {
-            mistakes.push(mistake(format!("the column `{shown}` stands twice")));
+            mistakes.push(mistake(format!("the column `{shown}` appears twice")));
         } else if name.is_empty() {
             mistakes.push(mistake(format!("column {} has no name", nth + 1)));
         } else if let Some(key) = meant(name) {

@@ -25,9 +25,10 @@ impl Session<'_> {
     ) -> Result<Vec<R>, SessionError> {
         for _ in 0..MAX_RESTARTS {
             match self.file(ask.clone()).await {
-                Err(error) if error.is_gone() => {
-                    self.talk.observer.detail("the router forgot: asking anew")
-                }
+                Err(error) if error.is_gone() => self
+                    .talk
+                    .observer
+                    .detail("the reply expired on the router: requesting it again"),
                 outcome => return outcome,
             }
         }

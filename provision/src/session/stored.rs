@@ -46,9 +46,10 @@ impl Session<'_> {
     pub async fn drift(&mut self, interface: &Name) -> Result<Diff, SessionError> {
         for _ in 0..MAX_RESTARTS {
             match self.planned(Ask::Drift { interface: *interface }, NO_STAGE).await {
-                Err(error) if error.is_gone() => {
-                    self.talk.observer.detail("the router forgot: asking anew")
-                }
+                Err(error) if error.is_gone() => self
+                    .talk
+                    .observer
+                    .detail("the reply expired on the router: requesting it again"),
                 outcome => return outcome,
             }
         }

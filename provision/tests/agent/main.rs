@@ -73,7 +73,7 @@ fn a_push_applies_and_the_next_one_finds_nothing_to_do() {
     let push = ["push", "wg0.conf", "--udp", &router.address];
     bench.run(&push).ends(0).says(&format!(
         "applied to wg0 on OpenWrt: interface created; 2 addresses added; \
-         2 routes added; 2 rules added; \
+         2 routes added; 3 rules added; \
          2 peers added; public key {PUBLIC}; port 51820\n"
     ));
     assert_eq!(router.with(|seen| seen.commits), 1);
@@ -118,6 +118,7 @@ fn a_diff_shows_every_change_and_makes_none() {
          ~ fwmark: 0xca6c -> off\n\
          - address: 10.0.0.1/24\n\
          - route: 0.0.0.0/0 table 51820\n\
+         - rule: ipv4 priority 32763: fwmark 0xca6c lookup main\n\
          - rule: ipv4 priority 32764: from all lookup main suppress_prefixlength 0\n\
          - rule: ipv4 priority 32765: not fwmark 0xca6c lookup 51820\n\
          + route: 10.0.0.2/32 table main\n\
@@ -131,7 +132,7 @@ fn a_diff_shows_every_change_and_makes_none() {
     assert_eq!(json["ok"], true);
     let changes = json["result"]["changes"].as_array().unwrap();
     assert_eq!(changes[0], serde_json::json!({"change": "mtu", "from": 1400, "to": 1380}));
-    assert_eq!(changes.len(), 9);
+    assert_eq!(changes.len(), 10);
 }
 
 #[test]
@@ -147,6 +148,7 @@ fn show_and_status_tell_what_there_is() {
         "interface: wg0\n  public key: {PUBLIC}\n  private key: (hidden)\n  listening port: 51820\n  \
          fwmark: 0xca6c\n  mtu: 1400\n  link: up\n  address: 10.0.0.1/24\n  address: fd00::1/64\n  \
          route: 10.1.0.0/16 table main\n  route: 0.0.0.0/0 table 51820\n  \
+         rule: ipv4 priority 32763: fwmark 0xca6c lookup main\n  \
          rule: ipv4 priority 32764: from all lookup main suppress_prefixlength 0\n  \
          rule: ipv4 priority 32765: not fwmark 0xca6c lookup 51820\n\n\
          peer: {PEER}\n  preshared key: (hidden)\n  allowed ips: 10.0.0.2/32, 10.1.0.0/16\n  \

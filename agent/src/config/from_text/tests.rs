@@ -51,15 +51,15 @@ fn each_mistake_is_told_with_its_line_and_column() {
             "16: line 2: ListenPort `x` is not a port: a number from 0 to 65535",
             "11: line 3: Address `10.0.0.1/33` is not an address with a prefix length",
             "7: line 4: MTU `9` is not an MTU: 68 to 65535 bytes",
-            "7: line 5: MTU stands twice",
+            "7: line 5: MTU appears twice",
             "1: line 6: PostUp is too long",
-            "line 7: DNS is left out: the router keeps its name servers",
+            "line 7: DNS is ignored: the router keeps its name servers",
             "9: line 8: Table `vpn` is not a table: auto, off, main or a number over 0",
             "28: line 10: AllowedIPs `nonsense` is not an address, or an address with a prefix length",
             "12: line 11: Endpoint `1.2.3` is not an IPv4 address: write four numbers from 0 to 255",
             "1: line 12: Colour is not a setting of wg",
             "1: line 9: [Peer] has no PublicKey",
-            "13: line 15: PublicKey stands twice",
+            "13: line 15: PublicKey appears twice",
         ]
     );
 }

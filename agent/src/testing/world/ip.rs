@@ -13,7 +13,10 @@ use proto_core::netlink::{Errno, Message, Messages};
 
 pub(crate) use entry::Entry;
 pub(super) use entry::is_kernels_own;
-use entry::{IFA_ADDRESS, LOCAL, MULTICAST, TABLE_LOCAL};
+use entry::{
+    FRA_FWMARK, FRA_SUPPRESS_PREFIXLEN, IFA_ADDRESS, LOCAL, MULTICAST, TABLE_LOCAL, rule_table,
+};
+use proto_core::conf::routing::MAIN_TABLE;
 use routes::like;
 
 pub(super) const NEW_ADDR: u16 = 20;
@@ -26,6 +29,8 @@ pub(super) const NEW_RULE: u16 = 32;
 pub(super) const DEL_RULE: u16 = 33;
 pub(super) const GET_RULE: u16 = 34;
 
+/// A rule is for packets that do not match (linux/fib_rules.h).
+const FIB_RULE_INVERT: u8 = 2;
 const NLM_F_REPLACE: u16 = 0x100;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_APPEND: u16 = 0x800;
@@ -94,6 +99,23 @@ impl Ip {
                 Ok(())
             }
         }
+    }
+
+    /// The table of the default route that an IPv4 packet with this mark takes. The main table has
+    /// one.
+    pub(super) fn way(&self, mark: u32) -> u32 {
+        let mut rules = self.rules.iter().filter(|rule| rule.header[0] == AF_INET);
+        let has_default = |table| {
+            let in_table = self.routes.iter().filter(|route| route.table() == table);
+            table == MAIN_TABLE || in_table.clone().any(|route| route.dst().prefix == 0)
+        };
+        let taken = rules.find(|rule| {
+            let inverted = rule.header[8] & FIB_RULE_INVERT != 0;
+            let matches = rule.u32(FRA_FWMARK).is_none_or(|wanted| wanted == mark) != inverted;
+            let suppresses = rule.u32(FRA_SUPPRESS_PREFIXLEN).is_some_and(|len| len != u32::MAX);
+            matches && !suppresses && has_default(rule_table(rule))
+        });
+        taken.map_or(MAIN_TABLE, rule_table)
     }
 
     /// The entries of a list of this kind, or the error that ends it.

@@ -97,7 +97,7 @@ pub(super) fn listed() -> Result<String> {
             let digest = sha256(apk.tree.get(&conffile[1..]).context("no conffile")?)?;
             ensure!(fixed == format!("{conffile} {digest}\n"), "conffiles_static: {fixed}");
         }
-        // An upgrade of the firmware keeps what these lines name: without them, the router belongs to nobody afterwards.
+        // An upgrade of the firmware keeps what these lines name: without them, the router has no owner afterwards.
         const KEPT: &str = "lib/upgrade/keep.d/postwired";
         if recipe.variant.is_some() {
             let kept = text(KEPT)?;

@@ -34,7 +34,7 @@ const MOVES: &[Move] = &[
     Move {
         what: "rules removed",
         script: "for p in $(ip rule | awk -F: '$1 > 0 && $1 < 32766 { print $1 }'); do ip rule del priority $p; done",
-        report: "2 rules are gone",
+        report: "3 rules are gone",
     },
     Move { what: "ifdown", script: "ip link set wg0 down", report: "the link is down" },
     Move { what: "the MTU changed", script: "ip link set wg0 mtu 1300", report: "the MTU is 1300" },

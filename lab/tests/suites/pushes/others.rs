@@ -23,27 +23,34 @@ fn file(seed: u64, address: &str, allowed: &str, more: &str) -> String {
     text
 }
 
-/// An interface, the questions to the kernel about its packets, and the rules that it has.
+/// The link of the router's default routes, and the commands that add and remove the one of IPv6.
+const UPLINK: &str = "eth0";
+const WITH_IPV6: &str = "ip -6 route add default dev eth0";
+const WITHOUT_IPV6: &str = "ip -6 route delete default dev eth0";
+
+/// An interface, the questions to the kernel about its packets (WireGuard's own ones have a mark), and the rules that it
+/// has.
 struct Tunnel {
     name: &'static str,
     ways: &'static [&'static str],
     rules: &'static [&'static str],
 }
 
-/// A full tunnel.
+/// A full tunnel, and its own packets.
 const WG0: Tunnel = Tunnel {
     name: "wg0",
-    ways: &["203.0.113.5", "2001:db8::5"],
+    ways: &["203.0.113.5", "2001:db8::5", "203.0.113.6 mark 0xca6c", "2001:db8::6 mark 0xca6c"],
     rules: &[
+        "from all fwmark 0xca6c lookup main",
         "from all lookup main suppress_prefixlength 0",
         "not from all fwmark 0xca6c lookup 51820",
     ],
 };
-/// A second full tunnel, for the packets that the first one does not take: those with its mark.
+/// A second full tunnel, and its own packets. The first one has all packets without a mark.
 const WG1: Tunnel = Tunnel {
     name: "wg1",
-    ways: &["10.89.0.9", "203.0.113.6 mark 0xca6c", "2001:db8::6 mark 0xca6c"],
-    rules: &[],
+    ways: &["10.89.0.9", "203.0.113.7 mark 0x64", "2001:db8::7 mark 0x64"],
+    rules: &["from all fwmark 0x64 lookup main", "not from all fwmark 0x64 lookup 100"],
 };
 /// A split tunnel with the mark of the first one, and without rules.
 const WGS: Tunnel = Tunnel { name: "wgs", ways: &["10.88.0.9"], rules: &[] };
@@ -51,14 +58,16 @@ const WGS: Tunnel = Tunnel { name: "wgs", ways: &["10.88.0.9"], rules: &[] };
 impl Tunnel {
     /// What is missing of it in the kernel's answers.
     fn missing(&self, probe: &str) -> Vec<String> {
-        let is_way = |line: &str, to: &str| {
+        let is_way = |line: &str, to: &str, by: &str| {
             let mut words = line.split_whitespace();
-            words.next() == Some(to)
-                && words.skip_while(|word| *word != "dev").nth(1) == Some(self.name)
+            words.next() == Some(to) && words.skip_while(|word| *word != "dev").nth(1) == Some(by)
         };
         let ways = self.ways.iter().filter(|way| {
-            let to = way.split(' ').next().unwrap_or_default();
-            !probe.lines().any(|line| is_way(line, to))
+            let (to, by) = match way.split_once(' ') {
+                Some((to, _)) => (to, UPLINK),
+                None => (**way, self.name),
+            };
+            !probe.lines().any(|line| is_way(line, to, by))
         });
         // Of each family.
         let rules = self.rules.iter().filter(|rule| probe.matches(**rule).count() != 2);
@@ -109,6 +118,7 @@ pub(super) fn others(keeper: &mut Keeper<'_>) -> Result<String> {
     let second =
         |more: &str| file(3, "10.71.1.2/32 fd71:1::2/128", "0.0.0.0/0, ::/0, 10.89.0.0/24", more);
     let marked = |mark: u32| second(&format!("FwMark = {mark}\n"));
+    keeper.sh(WITH_IPV6)?;
     // The split tunnel first and last: it shares the mark, and has no rules.
     for (name, text) in [("wgs", &split), ("wg0", &full("")), ("wgs", &split)] {
         keeper.push(name, text, &[])?.ok()?;
@@ -185,6 +195,7 @@ pub(super) fn others(keeper: &mut Keeper<'_>) -> Result<String> {
     keeper.ask(&["remove", "wg1"])?.ok()?;
     let rules = keeper.sh("ip rule; ip -6 rule")?;
     ensure!(!rules.contains("suppress") && !rules.contains("fwmark"), "{rules}");
+    keeper.sh(WITHOUT_IPV6)?;
     Ok(format!("{changes} changes, and all packets on their way after each"))
 }
 
