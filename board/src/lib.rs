@@ -290,7 +290,7 @@ pub const TARGETS: &[Target] = &[
         flags: &[],
         page_size: 4096,
         emulator: "qemu-riscv64-static",
-        budgets: &[kib(469, 254), kib(322, 179)],
+        budgets: &[kib(469, 256), kib(322, 179)],
         memory: MEMORY,
         measured: None,
         tried: Tried::Emulator,
