@@ -223,6 +223,7 @@ impl<'lab> Machine<'lab> {
         add(&["-chardev", "file,id=console,path=console.log"]);
         add(&["-chardev", "socket,id=control,path=control.sock,server=on,wait=off"]);
         add(&["-chardev", "socket,id=line,path=line.sock,server=on,wait=off"]);
+        add(&["-qmp", "unix:qmp.sock,server=on,wait=off"]);
         add(&["-device", &format!("virtio-serial-{bus},max_ports=4")]);
         add(&["-device", "virtserialport,chardev=control,name=control"]);
         add(profile.serial);

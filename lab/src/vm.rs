@@ -6,9 +6,10 @@ use super::{
     process::Process,
     serial::SerialLine,
 };
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
     os::{fd::AsRawFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -115,6 +116,25 @@ impl Vm {
     /// ... and its name inside the machine.
     pub fn serial_device(&self) -> &'static str {
         "/dev/postwire-serial"
+    }
+
+    /// Sends a break over the line under test, which a socket cannot carry: the emulated port receives it.
+    pub fn send_break(&self) -> Result<()> {
+        let mut monitor = BufReader::new(connect(&self.folder, "qmp.sock", &self.process)?);
+        let mut said = String::new();
+        monitor.read_line(&mut said)?;
+        let send = r#"{"execute":"chardev-send-break","arguments":{"id":"line"}}"#;
+        for command in [r#"{"execute":"qmp_capabilities"}"#, send] {
+            monitor.get_mut().write_all(format!("{command}\n").as_bytes())?;
+            said.clear();
+            // Events may come before the answer.
+            while !said.starts_with(r#"{"return""#) {
+                said.clear();
+                ensure!(monitor.read_line(&mut said)? > 0, "the monitor of QEMU is gone");
+                ensure!(!said.starts_with(r#"{"error""#), "{command}: {said}");
+            }
+        }
+        Ok(())
     }
 
     /// The port on 127.0.0.1 that leads to the agent's UDP port.

@@ -24,7 +24,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -102,6 +102,8 @@ fn terminal() -> Result<(File, File, PathBuf)> {
 struct Fork {
     person: PathBuf,
     bench: PathBuf,
+    /// Number of the bench's frames that went to the router.
+    frames: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     worker: Option<JoinHandle<()>>,
 }
@@ -114,12 +116,17 @@ impl Fork {
         let (one, kept, person) = terminal()?;
         let (two, also_kept, bench) = terminal()?;
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (stopped, frames) = (Arc::clone(&stop), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&frames);
         let worker = thread::spawn(move || {
             let _open = (kept, also_kept);
-            run(&line, [&one, &two], &stopped);
+            run(&line, [&one, &two], &count, &stopped);
         });
-        Ok(Self { person, bench, stop, worker: Some(worker) })
+        Ok(Self { person, bench, frames, stop, worker: Some(worker) })
+    }
+
+    fn frames(&self) -> usize {
+        self.frames.load(Ordering::Relaxed)
     }
 }
 
@@ -133,7 +140,12 @@ impl Drop for Fork {
 }
 
 /// Passes bytes on until it is to stop, or the line is gone.
-fn run(mut line: &File, [mut person, mut bench]: [&File; 2], stop: &AtomicBool) {
+fn run(
+    mut line: &File,
+    [mut person, mut bench]: [&File; 2],
+    frames: &AtomicUsize,
+    stop: &AtomicBool,
+) {
     let mut buf = [0; 1024];
     // What waits for the line, and whether the bench is in the middle of a frame.
     let (mut waiting, mut inside) = (Vec::new(), false);
@@ -151,6 +163,7 @@ fn run(mut line: &File, [mut person, mut bench]: [&File; 2], stop: &AtomicBool) 
             if let Ok(got) = bench.read(&mut buf) {
                 idle = false;
                 inside = buf[..got].last() != Some(&0);
+                frames.fetch_add(usize::from(!inside), Ordering::Relaxed);
                 waiting.extend_from_slice(&buf[..got]);
             }
             if !inside && let Ok(got) = person.read(&mut buf) {
@@ -435,7 +448,16 @@ fn noise(keeper: &mut Keeper<'_>) -> Result<String> {
     person.sees("?")?;
     person.types("g0\r")?;
     person.sees("the line has a byte that is no text")?;
-    // A line at half the speed.
+    // A real break is nothing to the agent. Linux takes the next key for a command of its own (SysRq), because the port is
+    // its console.
+    person.types("remove w")?;
+    person.sees("remove w")?;
+    keeper.sh("echo 0 >/proc/sys/kernel/sysrq")?;
+    keeper.router.vm.send_break()?;
+    person.types("\x0cg0\r")?;
+    person.sees("remove wg0: are you sure?")?;
+    person.asks("no", "not done")?;
+    // A line at half the speed, as its bytes would arrive: an emulated port has no speed.
     serial.inject(Direction::ToGuest, b"\x98\xe6\xf8remove wg0\x80\r");
     person.sees("the line has a byte that is no text")?;
     person.asks("remove wg0", "are you sure?")?;
@@ -459,32 +481,56 @@ fn paste(keeper: &mut Keeper<'_>) -> Result<String> {
     let mut person = log_in(keeper, &fork.person)?;
     let file = keeper.router.folder.join("wg1.conf");
     fs::write(&file, pushed.text())?;
-    let words = ["push", file.to_str().context("a path that is no text")?, "--timeout", "120s"];
-    let mut command = keeper.router.owner.command(&words);
-    command.arg("--serial").arg(&fork.bench);
-    let (mut pastes, mut took) = (0, Duration::ZERO);
-    let output = thread::scope(|scope| -> Result<_> {
-        let push = scope.spawn(move || command.output());
-        // A machine that stands still for a second in the middle of a frame takes the rest of the frame for text. That is
-        // seen, and the file is pasted again.
-        loop {
-            pastes += 1;
-            person.types("\x03load wg0\r")?;
-            person.sees("paste the file for wg0")?;
-            let started = Instant::now();
-            person.types(&typed.text().replace('\n', "\r"))?;
-            person.types(".\r")?;
-            let whole = format!("{lines} lines read");
-            let seen = person.sees_one(&[&whole, "did not arrive as it was sent"])?;
-            took = started.elapsed();
-            if seen == 0 {
-                break;
-            }
-            ensure!(pastes < 5, "the file does not arrive whole");
+    let path = file.to_str().context("a path that is no text")?;
+    let (mut pastes, mut took, mut beside) = (0, Duration::ZERO, 0);
+    let pasted = AtomicBool::new(false);
+    let (owner, bench) = (&keeper.router.owner, &fork.bench);
+    // One push after the other, with another MTU each time, until the file is pasted. Returns their number.
+    let push = || -> Result<u32> {
+        let mut pushes = 0;
+        while !pasted.load(Ordering::Relaxed) {
+            pushes += 1;
+            pushed.mtu = 1300 + pushes;
+            fs::write(&file, pushed.text())?;
+            let mut command = owner.command(&["push", path, "--timeout", "120s"]);
+            said(&command.arg("--serial").arg(bench).output()?)?.ok()?;
         }
-        Ok(push.join().map_err(|_| anyhow::anyhow!("the push died"))??)
+        Ok(pushes)
+    };
+    let pushes = thread::scope(|scope| -> Result<_> {
+        let push = scope.spawn(push);
+        let mut paste = || -> Result<()> {
+            // A machine that stands still for a second in the middle of a frame takes the rest of the frame for text. That
+            // is seen, and the file is pasted again.
+            loop {
+                pastes += 1;
+                person.types("\x03load wg0\r")?;
+                person.sees("paste the file for wg0")?;
+                // A push has begun.
+                let before = fork.frames();
+                let started = Instant::now();
+                while fork.frames() == before && started.elapsed() < PATIENCE {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                let (started, before) = (Instant::now(), fork.frames());
+                person.types(&typed.text().replace('\n', "\r"))?;
+                person.types(".\r")?;
+                let whole = format!("{lines} lines read");
+                let seen = person.sees_one(&[&whole, "did not arrive as it was sent"])?;
+                (took, beside) = (started.elapsed(), fork.frames() - before);
+                if seen == 0 {
+                    return Ok(());
+                }
+                ensure!(pastes < 5, "the file does not arrive whole");
+            }
+        };
+        let done = paste();
+        pasted.store(true, Ordering::Relaxed);
+        let pushes = push.join().map_err(|_| anyhow::anyhow!("the push died"))?;
+        done?;
+        pushes
     })?;
-    said(&output)?.ok()?;
+    ensure!(beside > 0, "no frame of a push went over the cable during the paste");
     person.sees("`commit` applies this")?;
     person.asks("\x03commit", "stored as number 1")?;
     keeper.router.sees(&typed)?;
@@ -492,7 +538,8 @@ fn paste(keeper: &mut Keeper<'_>) -> Result<String> {
     ensure!(peers.trim() == "150", "wg1 has {peers} peers");
     let (bytes, took) = (typed.text().len(), took.as_secs_f32());
     Ok(format!(
-        "{lines} lines, {bytes} bytes in {took:.1} s beside a push, whole at paste number {pastes}"
+        "{lines} lines, {bytes} bytes in {took:.1} s beside {beside} frames of {pushes} pushes, whole at paste number \
+         {pastes}"
     ))
 }
 

@@ -61,6 +61,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a log on the console's own port leaves the typed line", console::own_log),
     ("shells that outlive their terminals leave no process behind", console::shells),
     ("the console at a terminal, and the terminal afterwards", console::at_a_terminal),
+    ("a login behind the one in which the console was taken", console::take_late),
 ];
 
 fn named(test: &str) -> String {

@@ -2,13 +2,16 @@
 
 use super::{Router, Running, terminal, until};
 use anyhow::{Context, Result, ensure};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::{
+    process::Signal,
+    termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr},
+};
 use std::{
     fs::{self, File, Permissions},
     io::{Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::Command,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 /// A key for claims.
@@ -204,5 +207,63 @@ pub(super) fn at_a_terminal(router: &Router) -> Result<String> {
     let json: serde_json::Value = serde_json::from_str(&said).with_context(|| said.clone())?;
     let text = json["error"]["text"].as_str().unwrap_or_default();
     ensure!(code == Some(1) && text.contains("cannot reach the agent"), "{code:?} {said}");
+    Ok(String::new())
+}
+
+/// A program in a mount namespace that has its own `/etc`.
+fn with_etc(etc: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", "mount --bind \"$0\" /etc && exec \"$@\""]).arg(etc);
+    command
+}
+
+/// The state of a process: `S`, `T` and so on.
+fn state(running: &Running) -> Result<String> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", running.0.id()))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    Ok(fields.split_whitespace().next().unwrap_or_default().to_owned())
+}
+
+/// `console take`, typed in the login of the port itself, came to nothing: behind that login procd started another one.
+pub(super) fn take_late(router: &Router) -> Result<String> {
+    let etc = router.path("etc");
+    fs::create_dir(&etc)?;
+    let screen = Screen::new()?;
+    let name = screen.path.to_str().context("a path is text")?;
+    // As in a router, the name of the port has no folder.
+    let tty = name.rsplit('/').next().unwrap_or_default();
+    fs::write(etc.join("inittab"), format!("{tty}::askfirst:/usr/libexec/login.sh\n"))?;
+    let askfirst = router.path("askfirst");
+    fs::write(&askfirst, "#!/bin/sh\nread line\n")?;
+    fs::set_permissions(&askfirst, Permissions::from_mode(0o755))?;
+    let login =
+        || Ok::<_, anyhow::Error>(Running(Command::new(&askfirst).stdin(screen.open()?).spawn()?));
+    let agent = || {
+        let right = router.command()?;
+        let mut command = with_etc(&etc);
+        command.arg(right.get_program()).args(right.get_args()).arg("--serial").arg(&screen.path);
+        let log = router.log_file()?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok::<_, anyhow::Error>(Running(command.spawn()?))
+    };
+    // The table has the port: the agent leaves it alone.
+    let asks = login()?;
+    let mut running = agent()?;
+    router.says("leaves it alone")?;
+    ensure!(state(&asks)? != "T", "the login is stopped");
+    drop(asks);
+    running.ends_well()?;
+    // Nothing waits on the port while a person is logged in.
+    let taken = with_etc(&etc).arg(&router.agent).args(["console", "take", name]).output()?;
+    let said = String::from_utf8_lossy(&taken.stdout).into_owned();
+    ensure!(said.contains("a login in use keeps the port until its `exit`"), "{said}");
+    ensure!(said.contains("1 lines of /etc/inittab changed, 0 running logins"), "{said}");
+    let asks = login()?;
+    let mut running = agent()?;
+    router.says("listening on")?;
+    until("the login is stopped", || Ok(state(&asks)? == "T"))?;
+    router.says(&format!("listening on {name}"))?;
+    running.signal(Signal::TERM)?;
+    running.ended()?;
     Ok(String::new())
 }
