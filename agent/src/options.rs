@@ -40,8 +40,8 @@ options of serve:
                           the router has an owner or an unused label secret
   --interface PATTERN     the interfaces that may be changed, such as wg0 or wg* (wg*);
                           up to 4 times
-  --keep DIR              the folder of key, owners and configurations (/etc/postwired); must survive
-                          a reboot
+  --keep DIR              the folder of the router's own key, its owners and its configurations
+                          (/etc/postwired); must survive a reboot
   --label-secret FILE     the secret on the router's label, which allows one claim of the router
                           over UDP. Without it, a claim needs the serial line
   --on-drift ignore|report|repair
@@ -59,7 +59,9 @@ options of serve:
   -h, --help              this text
   -V, --version           the version
 
-At least one of --serial and --udp is needed; what is missing is waited for. Runs in the foreground.
+At least one of --serial and --udp is needed. The agent waits for a missing port, address or interface.
+--keep and --state must be different folders; missing folders are created.
+Runs in the foreground until SIGTERM or SIGINT.
 Logs information to standard output and errors to standard error.
 
 exit codes: 0 done, 1 failure, 2 invalid command line

@@ -23,6 +23,7 @@ use crate::linux::log::{info, log};
 use crate::linux::machine::{Path, errno};
 use crate::linux::sys::{self, Modes};
 use crate::serve::event_loop::{Agent, SERIAL};
+use crate::serve::port;
 
 /// Bytes of queued replies. A reply that does not fit is dropped, and the client repeats its request.
 const QUEUE: usize = 3 * MAX_FRAME;
@@ -299,7 +300,9 @@ impl<'o> Line<'o> {
     fn try_open(&mut self, now: u64) {
         let baud = self.port.baud;
         self.since = now;
-        if let Some(holder) = holders::console(&self.port) {
+        if let Some(holder) = holders::console(&self.port)
+            && !port::take_late(self.port.device, &holder)
+        {
             self.wait = REOPEN.1;
             if self.told.replace(IS_CONSOLE) != Some(IS_CONSOLE) {
                 holders::complain(&self.port, &holder);

@@ -4,6 +4,7 @@
 //! meant for the agent. `take` comments its lines out, with a mark, for the next boot, and stops the one that runs;
 //! `give` undoes both. Either may be repeated.
 
+use core::cell::Cell;
 use core::ffi::CStr;
 use core::fmt::Write;
 use core::mem::MaybeUninit;
@@ -15,6 +16,7 @@ use proto_core::text::{number, split};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::linux::holders::Holder;
 use crate::linux::log::{Stream, log};
 use crate::linux::machine::{Dir, Path, Scratch, errno, port_name, read_file};
 use crate::linux::sys;
@@ -128,6 +130,20 @@ fn signal(name: &str, signal: Signal) -> u32 {
     count
 }
 
+/// Stops an `askfirst` that started on this port after `take`, as it does behind the login in which `take` was typed:
+/// procd has not read the table again. Returns `true` if it was stopped.
+#[cold]
+pub(crate) fn take_late(port: &str, holder: &Holder) -> bool {
+    let mut link = [MaybeUninit::uninit(); 256];
+    let name = port_name(port, &mut link);
+    let taken = Cell::new(false);
+    let read = edit(&|line, marked| {
+        taken.set(taken.get() || (marked && is_login(line, name)));
+        marked
+    });
+    read.is_ok() && taken.get() && holder.name == "askfirst" && signal(name, Signal::STOP) > 0
+}
+
 fn finish(edited: Result<u32, Errno>, what: &str, now: u32) -> i32 {
     let mut out = Stream(sys::stdout());
     match edited {
@@ -152,8 +168,8 @@ pub(crate) fn take(port: &str) -> i32 {
     let edited = edit(&|line, marked| marked || is_login(line, name));
     let now = if edited.is_ok() { signal(name, Signal::STOP) } else { 0 };
     if now == 0 {
-        let _ = Stream(sys::stdout())
-            .write_str("a login in use goes on: `take` again over SSH, or reboot\n");
+        // The login that started this, too. `take_late` takes the next one.
+        let _ = Stream(sys::stdout()).write_str("a login in use keeps the port until its `exit`\n");
     }
     finish(edited, "the agent has the console", now)
 }
