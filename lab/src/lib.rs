@@ -33,6 +33,7 @@ pub mod record;
 pub mod reference;
 pub mod routers;
 mod serial;
+pub mod told;
 mod udp;
 mod vm;
 pub mod wg_diff;

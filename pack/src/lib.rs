@@ -8,6 +8,7 @@
 //! | `adb` | values and blocks of the apk v3 container |
 //! | `apk` | the apk v3 package, its index and its signature |
 //! | `opkg` | the index of ipk files, `Packages` |
+//! | `feed` | a folder of packages and their signed indexes |
 //! | `usign` | the signature of `Packages`, and its keys |
 //!
 //! Not here: building the agent, and command lines, which belong to `xtask`.
@@ -16,6 +17,7 @@
 pub mod adb;
 pub mod apk;
 pub mod deb;
+pub mod feed;
 pub mod ipk;
 pub mod opkg;
 pub mod tree;

@@ -10,7 +10,6 @@ pub mod packages;
 pub mod python;
 pub mod release;
 pub mod size;
-pub mod told;
 
 pub use arch::Arch;
 pub mod lab;

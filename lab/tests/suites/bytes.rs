@@ -3,11 +3,10 @@
 
 use super::{Tally, lanes::Part};
 use anyhow::{Result, ensure};
-use lab::Arch;
+use lab::{Arch, told::told};
 use xtask::{
     build::{self, BENCH, cargo, quietly},
     check,
-    told::told,
 };
 
 /// Duration of each fuzz target in the tests, in seconds, and the seed: a slow machine runs the first inputs of a fast

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use board::{TARGETS, Target};
 use pack::{
     apk::{self, Compression},
+    feed::Built,
     ipk,
     tree::{Node, Tree},
 };
@@ -46,18 +47,6 @@ impl Format {
             Self::All => &[Self::Ipk, Self::Apk],
         }
     }
-}
-
-/// A finished package.
-pub struct Built {
-    /// OpenWrt's package architecture.
-    pub arch: String,
-    /// The file name.
-    pub name: String,
-    /// The format.
-    pub format: Format,
-    /// The bytes.
-    pub bytes: Vec<u8>,
 }
 
 /// The version of packages.
@@ -132,7 +121,7 @@ pub fn make(which: &Which) -> Result<Vec<Built>> {
                     _ => apk(recipe, arch, agent)?.write(Compression::Deflate)?,
                 };
                 let name = file_name(recipe, arch, *format);
-                all.push(Built { arch: arch.to_owned(), name, format: *format, bytes });
+                all.push(Built { arch: arch.to_owned(), name, bytes });
             }
         }
     }

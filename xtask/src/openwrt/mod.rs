@@ -14,7 +14,7 @@ pub mod feed;
 pub mod recipes;
 
 pub(crate) use assemble::MAINTAINER;
-pub use assemble::{Built, Format, apk, arches, file_name, ipk, make, mtime, unpack, version};
+pub use assemble::{Format, apk, arches, file_name, ipk, make, mtime, unpack, version};
 
 use anyhow::{Context, Result};
 use std::{

@@ -17,6 +17,7 @@ use crate::{
 };
 use anyhow::{Context, Result, ensure};
 use board::VARIANTS;
+use pack::feed::Keys;
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
@@ -52,7 +53,7 @@ impl Args {
     pub fn run(self) -> Result<ExitCode> {
         // Names and keys first: builds take minutes.
         build::targets(&self.arch)?;
-        let keys = feed::Keys::read(self.key_usign.as_deref(), self.key_apk.as_deref())?;
+        let keys = feed::keys(self.key_usign.as_deref(), self.key_apk.as_deref())?;
         if !is_release_rust()? {
             println!("releases are built with Rust {RUST}");
             ensure_toolchain(RUST)?;
@@ -98,7 +99,7 @@ impl Files {
 ///
 /// # Errors
 /// A build that fails, and a folder with files that are not a release's.
-pub fn write(arch: &str, keys: &feed::Keys, out: &Path) -> Result<Vec<(String, usize)>> {
+pub fn write(arch: &str, keys: &Keys, out: &Path) -> Result<Vec<(String, usize)>> {
     empty(out)?;
     openwrt::writable(out)?;
     let targets = build::targets(arch)?;
@@ -121,7 +122,7 @@ pub fn write(arch: &str, keys: &feed::Keys, out: &Path) -> Result<Vec<(String, u
         let (arch, variant) = (target.name.to_owned(), "all".to_owned());
         packages.extend(openwrt::make(&Which { arch, format: Format::All, variant })?);
     }
-    for (name, bytes) in feed::files(&packages, keys)? {
+    for (name, bytes) in pack::feed::files(&packages, keys)? {
         files.add(format!("openwrt/{name}"), bytes)?;
     }
     let notes = notes::notes(version, RUST, &files.sums())?;

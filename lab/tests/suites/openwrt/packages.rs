@@ -4,6 +4,7 @@ use super::{fresh, said};
 use anyhow::{Context, Result, ensure};
 use pack::{
     apk::{self, Compression},
+    feed::{Built, Keys, others},
     ipk,
     tree::{Node, Tree},
 };
@@ -11,8 +12,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Comma
 use xtask::{
     Arch, build,
     openwrt::{
-        self, Built, Format,
-        feed::{self, Keys},
+        self, Format, feed,
         recipes::{RECIPES, Recipe},
     },
     packages, python,
@@ -301,17 +301,16 @@ fn an_older_feed(built: &mut [Built], out: &Path) -> Result<()> {
     feed::write(built, &other, out)?;
     let half: Vec<Built> = built
         .iter()
-        .filter(|built| built.format == Format::Ipk && !built.name.contains("proto"))
+        .filter(|built| built.name.ends_with(".ipk") && !built.name.contains("proto"))
         .map(|built| Built {
             arch: built.arch.clone(),
             name: built.name.clone(),
             bytes: built.bytes.clone(),
-            ..*built
         })
         .collect();
     let only_ipk = Keys { usign: other.usign, apk: None };
     let paths = feed::write(&half, &only_ipk, out)?;
-    let others = feed::others(out, &paths)?;
+    let others = others(out, &paths)?;
     let names: Vec<_> = others.iter().filter_map(|path| path.file_name()?.to_str()).collect();
     ensure!(names.contains(&"packages.adb"), "{names:?}");
     ensure!(names.iter().filter(|name| name.contains("proto")).count() == 2, "{names:?}");
@@ -328,14 +327,14 @@ pub(super) fn signatures() -> Result<String> {
         let agent = agent(recipe)?;
         let bytes = openwrt::ipk(recipe, ARCH, agent.as_deref())?.write()?;
         let (arch, name) = (ARCH.to_owned(), openwrt::file_name(recipe, ARCH, Format::Ipk));
-        built.push(Built { arch, name, format: Format::Ipk, bytes });
+        built.push(Built { arch, name, bytes });
         let bytes = openwrt::apk(recipe, ARCH, agent.as_deref())?.write(Compression::Deflate)?;
         let (arch, name) = (ARCH.to_owned(), openwrt::file_name(recipe, ARCH, Format::Apk));
-        built.push(Built { arch, name, format: Format::Apk, bytes });
+        built.push(Built { arch, name, bytes });
     }
     let out = folder.join("feed");
     let paths = feed::write(&built, &keys, &out)?;
-    ensure!(feed::others(&out, &paths)?.is_empty(), "a new feed has other files");
+    ensure!(others(&out, &paths)?.is_empty(), "a new feed has other files");
     an_older_feed(&mut built, &out)?;
     feed::write(&built, &keys, &out)?;
     let at = out.join(ARCH);
@@ -359,7 +358,7 @@ pub(super) fn signatures() -> Result<String> {
     let index = fs::read_to_string(at.join("Packages"))?;
     let unzipped = build::quietly(Command::new("gzip").arg("-dc").arg(at.join("Packages.gz")))?;
     ensure!(unzipped == index, "Packages.gz is not Packages");
-    for package in built.iter().filter(|package| package.format == Format::Ipk) {
+    for package in built.iter().filter(|package| package.name.ends_with(".ipk")) {
         let (_, digest, _) = said(Command::new("sha256sum").arg(at.join(&package.name)))?;
         let digest = digest.split_whitespace().next().context("sha256sum said nothing")?;
         let lines = format!(
