@@ -6,7 +6,8 @@
 
 use proto_core::ip::{AF_INET, AF_INET6};
 use proto_core::netlink::read::{Message, ParseError};
-use proto_core::netlink::route::route::{RTN_UNICAST, RTPROT_KERNEL};
+use proto_core::netlink::route::addr::{RTM_DELADDR, RTM_NEWADDR};
+use proto_core::netlink::route::route::{RTM_DELROUTE, RTM_NEWROUTE, RTN_UNICAST, RTPROT_KERNEL};
 use proto_core::netlink::{
     Full, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, Writer,
 };
@@ -26,11 +27,6 @@ pub const RECORD_TAIL: usize = 2;
 pub const RECORD: usize = RECORD_HEAD + BODY + RECORD_TAIL;
 
 const NLM_F_APPEND: u16 = 0x800;
-
-const RTM_NEWADDR: u16 = 20;
-const RTM_DELADDR: u16 = 21;
-const RTM_NEWROUTE: u16 = 24;
-const RTM_DELROUTE: u16 = 25;
 
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;

@@ -120,7 +120,8 @@ fn crates(tally: &Tally) -> Result<String> {
     let count = count(&printed)?;
     tally.add(count);
     told(&printed, PROPERTIES).iter().for_each(|line| println!("{line}"));
-    Ok(format!("{count} tests"))
+    let skipped = printed.lines().filter(|line| line.starts_with("skipped: "));
+    Ok(skipped.fold(format!("{count} tests"), |all, line| format!("{all}; {line}")))
 }
 
 fn cross(tally: &Tally) -> Result<String> {

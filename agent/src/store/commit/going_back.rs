@@ -5,6 +5,9 @@
 #![expect(clippy::result_large_err, reason = "tests have room")]
 
 use proto_core::netlink::route;
+use proto_core::netlink::route::addr::RTM_NEWADDR;
+use proto_core::netlink::route::route::{RTM_DELROUTE, RTM_NEWROUTE};
+use proto_core::netlink::route::rule::RTM_NEWRULE;
 use proto_core::netlink::{Errno, Writer};
 use proto_core::protocol::config::Item;
 use proto_core::protocol::message::{Code, Failure, State};
@@ -15,11 +18,6 @@ use super::ownership::Dice;
 use super::tests::{Config, Router, silent};
 use super::{Adopt, Change};
 use crate::testing::{DevicePeer, Incident, Seen, World};
-
-const NEW_ADDR: u16 = 20;
-const NEW_ROUTE: u16 = 24;
-const DEL_ROUTE: u16 = 25;
-const NEW_RULE: u16 = 32;
 
 fn send(world: &World, ty: u16, header: &[u8], attributes: &[(u16, Vec<u8>)]) {
     // Items that the kernel refuses are missing.
@@ -72,7 +70,7 @@ fn add_address(world: &World, dice: &mut Dice, index: u32) {
     }
     let scope = if !wide && dice.one_in(6) { 253 } else { 0 };
     let family = if wide { 10 } else { 2 };
-    send(world, NEW_ADDR, &[family, prefix, 0, scope, i0, i1, i2, i3], &attributes);
+    send(world, RTM_NEWADDR, &[family, prefix, 0, scope, i0, i1, i2, i3], &attributes);
 }
 
 fn hop(index: u32, gateway: Option<Vec<u8>>) -> Vec<u8> {
@@ -118,7 +116,7 @@ fn add_route(world: &World, dice: &mut Dice, index: u32, other: u32) {
     let family = if wide { 10 } else { 2 };
     let scope = if wide { 0 } else { 253 };
     let header = [family, prefix, 0, tos, 0, protocol, scope, 1, 0, 0, 0, 0];
-    send(world, NEW_ROUTE, &header, &attributes);
+    send(world, RTM_NEWROUTE, &header, &attributes);
 }
 
 /// A state with manual settings over the existing ones.
@@ -128,7 +126,7 @@ fn meddle(world: &World, dice: &mut Dice) {
     let eth0 = world.index("eth0");
     world.by_hand(|buf| route::link::set_up(buf, 1, eth0, true).unwrap()).unwrap();
     let header = [&[2, 24, 0, 0][..], &eth0.to_ne_bytes()].concat();
-    send(world, NEW_ADDR, &header, &[(2, v4("198.51.100.2")), (1, v4("198.51.100.2"))]);
+    send(world, RTM_NEWADDR, &header, &[(2, v4("198.51.100.2")), (1, v4("198.51.100.2"))]);
     let _ = world.by_hand(|buf| route::link::create(buf, 1, name, "wireguard").unwrap());
     let index = world.index("wg0");
     if dice.one_in(2) {
@@ -178,7 +176,7 @@ fn meddle(world: &World, dice: &mut Dice) {
     if dice.one_in(3) {
         // With a source, and of our protocol number, but in no image.
         let attributes = [(2, v4("10.0.0.1")), (6, word(77)), (15, word(7)), (21, vec![87])];
-        send(world, NEW_RULE, &[2, 0, 32, 0, 0, 0, 0, 1, 0, 0, 0, 0], &attributes);
+        send(world, RTM_NEWRULE, &[2, 0, 32, 0, 0, 0, 0, 1, 0, 0, 0, 0], &attributes);
     }
 }
 
@@ -361,7 +359,7 @@ fn what_could_not_come_back_is_refused_before_anything_changes() {
     router.world.by_hand(|buf| route::link::set_mtu(buf, 1, index, 1420).unwrap()).unwrap();
     let hops = (0..40).map(|_| hop(index, Some(v4("10.0.0.77")))).collect::<Vec<_>>().concat();
     let header = [2, 16, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0];
-    send(&router.world, NEW_ROUTE, &header, &[(1, v4("10.200.0.0")), (9, hops)]);
+    send(&router.world, RTM_NEWROUTE, &header, &[(1, v4("10.200.0.0")), (9, hops)]);
     let (before, changes) = (look(&router), router.world.changes());
     for what in [What::Push, What::Remove] {
         let failure = change(&router, what, &Config::new().image_of("wg0")).unwrap_err();
@@ -384,7 +382,7 @@ fn an_interface_of_many_addresses_can_be_changed_and_removed() {
     let eth0 = router.world.index("eth0");
     router.world.by_hand(|buf| route::link::set_up(buf, 1, eth0, true).unwrap()).unwrap();
     let header = [&[2, 24, 0, 0][..], &eth0.to_ne_bytes()].concat();
-    send(&router.world, NEW_ADDR, &header, &[(2, v4("198.51.100.2")), (1, v4("198.51.100.2"))]);
+    send(&router.world, RTM_NEWADDR, &header, &[(2, v4("198.51.100.2")), (1, v4("198.51.100.2"))]);
     let push = |config: &Config, confirm| {
         router.push_image(&config.image_of("wg0"), Some(Act::Pushed), confirm).unwrap()
     };
@@ -394,9 +392,9 @@ fn an_interface_of_many_addresses_can_be_changed_and_removed() {
         let attributes = [(1, v4(to)), (4, word(eth0)), (7, v4(source))];
         send(&router.world, ty, &[2, 24, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0], &attributes);
     };
-    by_hand(NEW_ROUTE, "10.77.0.0", "10.0.0.1");
-    by_hand(NEW_ROUTE, "10.77.39.0", "10.0.39.1");
-    by_hand(NEW_ROUTE, "10.78.0.0", "198.51.100.2");
+    by_hand(RTM_NEWROUTE, "10.77.0.0", "10.0.0.1");
+    by_hand(RTM_NEWROUTE, "10.77.39.0", "10.0.39.1");
+    by_hand(RTM_NEWROUTE, "10.78.0.0", "198.51.100.2");
     let has = |to: &str| router.seen().others.iter().any(|text| text.contains(to));
     assert!(has("10.77.0.0") && has("10.77.39.0") && has("10.78.0.0"));
     let revert = || {
@@ -410,7 +408,7 @@ fn an_interface_of_many_addresses_can_be_changed_and_removed() {
     assert_eq!(router.seen(), before);
     // What another program does to routes of other sources meanwhile is left alone.
     push(&to, true);
-    by_hand(DEL_ROUTE, "10.78.0.0", "198.51.100.2");
+    by_hand(RTM_DELROUTE, "10.78.0.0", "198.51.100.2");
     revert();
     assert!(has("10.77.39.0") && !has("10.78.0.0"));
     push(&to, false);

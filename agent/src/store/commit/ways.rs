@@ -1,6 +1,8 @@
 //! The ways of packets while full tunnels change beside each other: the machine is stopped after each
 //! single change of its kernel, and the rules are followed as the kernel does.
 
+#![expect(clippy::result_large_err, reason = "tests have room")]
+
 use proto_core::conf::routing::MAIN_TABLE;
 use proto_core::conf::setting::Table;
 use proto_core::protocol::config::Item;

@@ -9,9 +9,12 @@ use crate::ip::IpNet;
 use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
 use crate::netlink::{Full, Writer};
 
-pub(super) const RTM_NEWADDR: u16 = 20;
-pub(super) const RTM_DELADDR: u16 = 21;
-const RTM_GETADDR: u16 = 22;
+/// The type of a message that adds or reports an address.
+pub const RTM_NEWADDR: u16 = 20;
+/// The type of a message that removes an address.
+pub const RTM_DELADDR: u16 = 21;
+/// The type of a request for an address.
+pub const RTM_GETADDR: u16 = 22;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;

@@ -12,10 +12,14 @@ use crate::netlink::read::{
 };
 use crate::netlink::{Full, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
-pub(super) const RTM_NEWLINK: u16 = 16;
-pub(super) const RTM_DELLINK: u16 = 17;
-const RTM_GETLINK: u16 = 18;
-const RTM_SETLINK: u16 = 19;
+/// The type of a message that adds or reports a link.
+pub const RTM_NEWLINK: u16 = 16;
+/// The type of a message that removes a link.
+pub const RTM_DELLINK: u16 = 17;
+/// The type of a request for a link.
+pub const RTM_GETLINK: u16 = 18;
+/// The type of a message that changes a link.
+pub const RTM_SETLINK: u16 = 19;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;

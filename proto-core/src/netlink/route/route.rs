@@ -9,9 +9,12 @@ use crate::ip::{AF_INET, AF_INET6, IpNet};
 use crate::netlink::read::{AttributeError, Fields, Message, ParseError, Wrong};
 use crate::netlink::{Full, Writer};
 
-pub(super) const RTM_NEWROUTE: u16 = 24;
-pub(super) const RTM_DELROUTE: u16 = 25;
-const RTM_GETROUTE: u16 = 26;
+/// The type of a message that adds or reports a route.
+pub const RTM_NEWROUTE: u16 = 24;
+/// The type of a message that removes a route.
+pub const RTM_DELROUTE: u16 = 25;
+/// The type of a request for a route.
+pub const RTM_GETROUTE: u16 = 26;
 
 const RTA_DST: u16 = 1;
 const RTA_IIF: u16 = 3;

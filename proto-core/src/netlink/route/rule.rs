@@ -6,9 +6,12 @@ use super::{CHANGE, LIST};
 use crate::netlink::read::{Fields, Message, ParseError};
 use crate::netlink::{Full, NLM_F_CREATE, NLM_F_EXCL, Writer};
 
-pub(super) const RTM_NEWRULE: u16 = 32;
-pub(super) const RTM_DELRULE: u16 = 33;
-const RTM_GETRULE: u16 = 34;
+/// The type of a message that adds or reports a rule.
+pub const RTM_NEWRULE: u16 = 32;
+/// The type of a message that removes a rule.
+pub const RTM_DELRULE: u16 = 33;
+/// The type of a request for a rule.
+pub const RTM_GETRULE: u16 = 34;
 
 const FRA_DST: u16 = 1;
 const FRA_SRC: u16 = 2;

@@ -7,6 +7,7 @@ use std::string::String;
 use std::vec::Vec;
 
 use proto_core::netlink::Errno;
+use proto_core::netlink::route::addr::{RTM_DELADDR, RTM_NEWADDR};
 use proto_core::netlink::route::{Addr, IfExists, Route, link};
 use proto_core::protocol::message::{Answer, Ask, Status};
 
@@ -56,9 +57,6 @@ fn by_hand(
 fn lost(agent: &mut Agent<'_>) {
     agent.notified(&[], 1, 0);
 }
-
-const NEW_ADDR: u16 = 20;
-const DEL_ADDR: u16 = 21;
 
 fn address(router: &Router, face: usize, text: &str) -> Addr {
     Addr::new(router.world.index(FACES[face]), text.parse().unwrap())
@@ -110,11 +108,11 @@ impl Move {
         match self {
             Self::TakesAddress => {
                 let net = address(router, face, &format!("10.{face}.0.{port}/24"));
-                by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+                by_hand(router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap());
             }
             Self::GivesAddress => {
                 let net = address(router, face, "10.99.0.1/24");
-                by_hand(router, agent, NEW_ADDR, |buf| net.add(buf, 1, IfExists::Fail).unwrap());
+                by_hand(router, agent, RTM_NEWADDR, |buf| net.add(buf, 1, IfExists::Fail).unwrap());
             }
             Self::Down | Self::Up => {
                 let up = self == Self::Up;
@@ -315,7 +313,7 @@ fn a_fighter_is_met_less_and_less_often() {
         let (mut takes, mut times) = (0, Vec::new());
         for at in 0..36_000_u64 {
             let net = address(router, 0, "10.0.0.1/24");
-            if by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap()) {
+            if by_hand(router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap()) {
                 takes += 1;
                 times.push(at / 10);
             }
@@ -339,7 +337,7 @@ fn a_fighter_is_met_less_and_less_often() {
         assert_eq!(story.differing().len(), 0);
         let net = address(router, 0, "10.0.0.1/24");
         pass(router, agent, 600_000);
-        by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+        by_hand(router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap());
         pass(router, agent, 1_500);
         assert_eq!(story.differing().len(), 0);
     });
@@ -411,13 +409,13 @@ fn what_differs_is_said_in_words() {
             assert_eq!(status.drift.first().map(|drift| &*drift.what), Some(words));
         };
         let extra = address(router, 0, "10.99.0.1/24");
-        by_hand(router, agent, NEW_ADDR, |buf| extra.add(buf, 1, IfExists::Fail).unwrap());
+        by_hand(router, agent, RTM_NEWADDR, |buf| extra.add(buf, 1, IfExists::Fail).unwrap());
         says(agent, "address 10.99.0.1/24 was added");
         let more = address(router, 0, "10.98.0.1/24");
-        by_hand(router, agent, NEW_ADDR, |buf| more.add(buf, 1, IfExists::Fail).unwrap());
+        by_hand(router, agent, RTM_NEWADDR, |buf| more.add(buf, 1, IfExists::Fail).unwrap());
         says(agent, "2 addresses were added");
         for net in [&extra, &more] {
-            by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+            by_hand(router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap());
         }
         router.world.meddle("wg0", |device| device.port = 9);
         says(agent, "the port is 9");
@@ -487,7 +485,7 @@ fn the_program_is_told_of_each_change() {
         };
         assert_eq!(told(agent), ["wg0 push", "wg1 push"]);
         let net = address(router, 1, "10.1.0.1/24");
-        by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+        by_hand(router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap());
         pass(router, agent, 2_000);
         assert_eq!(told(agent), ["wg1 repair"]);
         story.run.push(agent, 0, 2, 60);
@@ -533,7 +531,7 @@ fn what_the_service_is_doing_is_its_activity() {
         story.run.ask(agent, 1, 1, Ask::Revert);
         assert_eq!(doing(agent, router), Activity::Waiting);
         let net = address(router, 0, "10.0.0.1/24");
-        by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+        by_hand(router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap());
         router.world.incident(0, Incident::Broken(Errno::ENOMEM));
         pass(router, agent, 2_000);
         assert_eq!(doing(agent, router), Activity::Trouble);
@@ -546,7 +544,7 @@ fn a_fault_of_a_repair_ends_with_the_repair_of_an_owner() {
     for act in [0, 1, 2] {
         pushed(OnDrift::Repair, |story, router, agent| {
             let net = address(router, 0, "10.0.0.1/24");
-            by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+            by_hand(router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap());
             router.world.incident(0, Incident::Broken(Errno::ENOMEM));
             pass(router, agent, 2_000);
             let status = story.run.status(agent);
@@ -596,7 +594,7 @@ fn a_repair_of_drift_is_no_start_that_can_end() {
             story.run.push(agent, 0, 1, 0);
             pass(&router, agent, 60_000);
             let net = address(&router, 0, "10.0.0.1/24");
-            by_hand(&router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap());
+            by_hand(&router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap());
             pass(&router, agent, 2_000);
             assert!(router.content(0).contains("10.0.0.1/24"));
         });
@@ -611,7 +609,7 @@ fn a_repair_of_drift_is_no_start_that_can_end() {
 fn a_folder_that_cannot_be_read_makes_no_difference_forgotten() {
     pushed(OnDrift::Report, |story, router, agent| {
         let net = address(router, 1, "10.1.0.1/24");
-        assert!(by_hand(router, agent, DEL_ADDR, |buf| net.delete(buf, 1).unwrap()));
+        assert!(by_hand(router, agent, RTM_DELADDR, |buf| net.delete(buf, 1).unwrap()));
         pass(router, agent, 1_500);
         for can_list in [false, true] {
             router.keep.can_list(can_list);
@@ -625,7 +623,7 @@ fn a_folder_that_cannot_be_read_makes_no_difference_forgotten() {
         // Its changes are still noticed at once.
         router.keep.can_list(true);
         let net = address(router, 1, "10.1.0.1/24");
-        by_hand(router, agent, NEW_ADDR, |buf| net.add(buf, 1, IfExists::Fail).unwrap());
+        by_hand(router, agent, RTM_NEWADDR, |buf| net.add(buf, 1, IfExists::Fail).unwrap());
         pass(router, agent, 1_500);
         assert!(story.run.status(agent).drift.is_empty());
     });
