@@ -1,7 +1,6 @@
 //! `postwire hand-over` and `postwire take-over`, and the record between them.
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
 use std::path::Path;
 
 use proto_core::key::PublicKey;
@@ -14,7 +13,7 @@ use super::connect::{connect, is_a_persons_key};
 use super::failure::describe;
 use super::ui;
 use crate::cli::{HandOver, Own, TakeOver};
-use crate::home::HomeError;
+use crate::home::{self, HomeError};
 use crate::ops::{self, HandedOver, Router, Stop};
 use crate::report::{Done, Failed, Kind};
 use crate::session::printable;
@@ -111,9 +110,8 @@ pub(super) fn run(own: &Own, args: &HandOver) -> Result<Done<Record>, Failed> {
             return Err(failed);
         }
     };
-    let mut file = kept.file;
     let line = serde_json::to_string(&record).unwrap_or_default();
-    write(&mut file, &line).map_err(|error| {
+    write(&args.record, &line).map_err(|error| {
         Failed::new(Kind::File, format!("cannot write {}: {error}", args.record.display()))
             .hint(Some(format!("the router was handed over; this is its record: {line}")))
     })?;
@@ -137,20 +135,15 @@ pub(super) fn leave_list(own: &Own, key: &str) -> Result<(), HomeError> {
 
 /// The file of a record.
 struct Kept {
-    file: File,
     /// The record of an earlier hand-over that did not end.
     earlier: Option<Record>,
     /// Whether there is a record in it.
     has_record: bool,
 }
 
-/// Writes the record in place of an earlier one.
-fn write(file: &mut File, line: &str) -> std::io::Result<()> {
-    file.rewind()?;
-    writeln!(file, "{line}")?;
-    let end = file.stream_position()?;
-    file.set_len(end)?;
-    file.sync_all()
+/// Writes the record in place of an earlier one, which is kept if that fails.
+fn write(path: &Path, line: &str) -> std::io::Result<()> {
+    home::replace(path, format!("{line}\n").as_bytes(), false)
 }
 
 fn over(
@@ -184,7 +177,7 @@ fn over(
         return Err(Failed::new(Kind::File, message)
             .hint(Some("nothing was changed; name another --record".into())));
     }
-    // Who was removed by an attempt that did not end is told by its record only.
+    // Only its record has the owners that an attempt which did not end removed.
     let before = kept.earlier.take().map(|earlier| earlier.removed).unwrap_or_default();
     let record = |over: &HandedOver| {
         let configurations = over.stored.iter().filter(|stored| stored.act != Act::Removed);
@@ -217,20 +210,20 @@ fn over(
         record
     };
     // Whatever ends the hand-over from here on leaves the record of one whose outcome is unknown.
-    let Kept { file, has_record, .. } = kept;
+    let mut is_written = false;
     let mut leaving = |over: &HandedOver| {
         let line = serde_json::to_string(&record(over)).unwrap_or_default();
-        write(file, &line).map_err(|error| Stop {
+        write(&args.record, &line).map_err(|error| Stop {
             kind: Kind::File,
             message: format!("cannot write {}: {error}", args.record.display()),
             hint: None,
         })?;
-        *has_record = true;
+        (kept.has_record, is_written) = (true, true);
         Ok(())
     };
     let done = drive::one(ops::hand_over(&mut session, args.to, &args.name, &mut leaving));
     let over = done.map_err(|error| {
-        let also = match has_record {
+        let also = match is_written {
             true => format!(
                 ", and so is {}; others may not be any more. {} keeps who they were",
                 args.name,
@@ -291,26 +284,36 @@ fn together(before: &[Removed], over: &HandedOver) -> Vec<Removed> {
 fn create(args: &HandOver, key: &StaticKey) -> Result<Kept, Failed> {
     let path = &args.record;
     let error = match File::create_new(path) {
-        Ok(file) => return Ok(Kept { file, earlier: None, has_record: false }),
+        Ok(_) => return Ok(Kept { earlier: None, has_record: false }),
         Err(error) => error,
     };
+    let failed =
+        |error| Failed::new(Kind::File, format!("cannot create {}: {error}", path.display()));
+    if error.kind() != std::io::ErrorKind::AlreadyExists {
+        return Err(failed(error).hint(Some("nothing was changed".into())));
+    }
     let again = || {
-        let file = File::options().read(true).write(true).open(path).ok()?;
-        if file.metadata().ok().filter(std::fs::Metadata::is_file)?.len() == 0 {
-            return Some(Kept { file, earlier: None, has_record: false });
+        if path.metadata().ok().filter(std::fs::Metadata::is_file)?.len() == 0 {
+            return Some(Kept { earlier: None, has_record: false });
         }
         let earlier = read(path).ok()?;
         let is_same = earlier.outcome == UNKNOWN
             && earlier.operator == key.public().to_string()
             && earlier.customer == args.to.to_string()
             && earlier.mac(key, &args.to).is_some_and(|mac| mac == earlier.mac);
-        is_same.then_some(Kept { file, earlier: Some(earlier), has_record: true })
+        is_same.then_some(Kept { earlier: Some(earlier), has_record: true })
     };
-    again().ok_or_else(|| {
+    let Some(kept) = again() else {
         let hint = "nothing was changed; only the record of a hand-over to the same owner that did not end is overwritten";
-        Failed::new(Kind::File, format!("cannot create {}: {error}", path.display()))
-            .hint(Some(hint.into()))
-    })
+        return Err(failed(error).hint(Some(hint.into())));
+    };
+    // The trial leaves what is there.
+    let trial = std::fs::read(path).and_then(|bytes| home::replace(path, &bytes, false));
+    trial.map_err(|error| {
+        Failed::new(Kind::File, format!("cannot write {}: {error}", path.display()))
+            .hint(Some("nothing was changed".into()))
+    })?;
+    Ok(kept)
 }
 
 pub(super) fn take(own: &Own, args: &TakeOver) -> Result<Done<TakenOver>, Failed> {

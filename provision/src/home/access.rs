@@ -46,6 +46,13 @@ mod unix {
         builder.permissions(Permissions::from_mode(0o600))
     }
 
+    /// A temporary file that others may read, as far as the umask lets them.
+    pub(in crate::home) fn shared_temporary<'b, 'p, 's>(
+        builder: &'b mut tempfile::Builder<'p, 's>,
+    ) -> &'b mut tempfile::Builder<'p, 's> {
+        builder.permissions(Permissions::from_mode(0o666))
+    }
+
     /// Gives the files that root created in a user's folder to that user.
     pub(in crate::home) fn give_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
         if !is_root() {
@@ -100,6 +107,13 @@ mod other {
 
     /// Nothing to do: the folder's permissions count.
     pub(in crate::home) fn private_temporary<'b, 'p, 's>(
+        builder: &'b mut tempfile::Builder<'p, 's>,
+    ) -> &'b mut tempfile::Builder<'p, 's> {
+        builder
+    }
+
+    /// Nothing to do.
+    pub(in crate::home) fn shared_temporary<'b, 'p, 's>(
         builder: &'b mut tempfile::Builder<'p, 's>,
     ) -> &'b mut tempfile::Builder<'p, 's> {
         builder

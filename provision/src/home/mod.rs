@@ -144,28 +144,36 @@ fn failed(doing: &'static str, path: &Path, error: io::Error) -> HomeError {
     HomeError::Io { doing, path: path.into(), error }
 }
 
-/// Writes a file that only the operator can read, atomically. A symbolic link is kept, and its
-/// target is replaced.
+/// Writes a file that only the operator can read, atomically.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    let write = || {
-        let path = behind_links(path)?;
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".postwire-");
-        // The error of `tempfile` has the temporary name in it, which says nothing to the operator.
-        let mut file =
-            access::private_temporary(&mut builder).tempfile_in(folder).map_err(plain)?;
-        file.write_all(bytes)?;
-        // The tool may run under sudo, for access to a serial port.
-        access::give_to_owner_of(folder, file.as_file())?;
-        file.as_file().sync_all()?;
-        file.persist(&path).map_err(|error| error.error)?;
-        access::sync_folder(folder)
+    replace(path, bytes, true).map_err(|error| failed("write", path, error))
+}
+
+/// Writes a file atomically; `is_private` lets only the operator read it. A symbolic link is kept, and its target is
+/// replaced.
+///
+/// # Errors
+/// That of the system; the file is as it was, unless only the last sync failed.
+pub(crate) fn replace(path: &Path, bytes: &[u8], is_private: bool) -> io::Result<()> {
+    let path = behind_links(path)?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     };
-    write().map_err(|error| failed("write", path, error))
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".postwire-");
+    let builder = match is_private {
+        true => access::private_temporary(&mut builder),
+        false => access::shared_temporary(&mut builder),
+    };
+    // The error of `tempfile` has the temporary name in it, which says nothing to the operator.
+    let mut file = builder.tempfile_in(folder).map_err(plain)?;
+    file.write_all(bytes)?;
+    // The tool may run under sudo, for access to a serial port.
+    access::give_to_owner_of(folder, file.as_file())?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|error| error.error)?;
+    access::sync_folder(folder)
 }
 
 /// An error of `tempfile` without the path.

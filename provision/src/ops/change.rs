@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use proto_core::key::PublicKey;
-use proto_core::protocol::message::{Applied, Code, Name, Pending};
+use proto_core::protocol::message::{Applied, Code, Failure, Name, Pending, device};
 use proto_core::protocol::report::Stored;
 use proto_core::protocol::{Digest, digest};
 
-use super::{Cause, Error, Router, Target};
+use super::{Cause, Error, Router, Target, failure};
 use crate::image::Image;
 use crate::observe::{Event, Observer};
 use crate::session::{Session, SessionError, printable};
@@ -49,31 +49,41 @@ pub struct Settled {
     pub number: u32,
     /// Whether the change was confirmed.
     pub confirmed: bool,
+    /// A removal left a link of the same name alone, which is another program's.
+    pub left_alone: bool,
     /// The outcome, as text.
     pub text: String,
 }
 
 impl Settled {
     /// A change that needs no confirmation.
-    fn at_once(applied: Applied) -> Self {
+    fn at_once(applied: Applied, wanted: Wanted) -> Self {
+        let left_alone = wanted == Wanted::Nothing && applied.summary.device & device::FOREIGN != 0;
         let number = applied.number;
         let text = match applied.stored {
             true => format!("stored as number {number}"),
             false => format!("already stored as number {number}"),
         };
-        Self { applied: Some(applied), number, confirmed: false, text }
+        Self { applied: Some(applied), number, confirmed: false, left_alone, text }
     }
 
     /// Whether the kernel was changed.
     #[must_use]
     pub fn changed(&self) -> bool {
-        self.applied.as_ref().is_none_or(|applied| !applied.summary.is_quiet())
+        self.applied.as_ref().is_none_or(|applied| {
+            let mut summary = applied.summary.clone();
+            if self.left_alone {
+                summary.device &= !device::FOREIGN;
+            }
+            !summary.is_quiet()
+        })
     }
 
     /// Whether the router wrote to its storage.
     #[must_use]
     pub fn stored(&self) -> bool {
-        self.confirmed || self.applied.as_ref().is_some_and(|applied| applied.stored)
+        let stored = self.applied.as_ref().is_some_and(|applied| applied.stored);
+        self.confirmed || self.left_alone || stored
     }
 }
 
@@ -122,6 +132,18 @@ enum Kept {
     Confirmed(u32),
     /// The router's reply was lost; the router runs the wanted configuration, and has stored it under this number.
     Runs(u32),
+    /// The router's reply was lost; the removal is stored under this number, and the link of that name is another
+    /// program's.
+    LeftAlone(u32),
+}
+
+/// Whether the kernel has the wanted configuration.
+enum Runs {
+    Yes,
+    /// The wanted configuration is none, and another program has a link of that name.
+    LeftAlone,
+    /// No, or it is not known: the relation to what is stored, as text.
+    No(String),
 }
 
 /// The state of a router that was reached again.
@@ -130,8 +152,18 @@ enum Found {
     Kept(Kept),
     /// The change is gone; the stored configuration as text.
     Other(String),
+    /// The change is stored, and the kernel has another configuration, or cannot be asked; both as text.
+    Differs(String),
     /// Another client's change is pending.
     Theirs(Pending),
+}
+
+/// Under which number a change is stored, as the end of a sentence. A removal of what was never stored has no number.
+fn stored_as(number: u32) -> String {
+    match number {
+        0 => String::new(),
+        number => format!(": stored as number {number}"),
+    }
 }
 
 /// Requests a change of an interface in a session that begins the push of an image, if there is one, and follows the
@@ -167,7 +199,9 @@ impl Change<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Settled, Error> {
         match outcome {
-            Ok(applied) if applied.confirm_within == 0 => Ok(Settled::at_once(applied)),
+            Ok(applied) if applied.confirm_within == 0 => {
+                Ok(Settled::at_once(applied, self.wanted))
+            }
             Ok(applied) if self.confirming.by_hand => Ok(self.by_hand(applied)),
             Ok(applied) => {
                 let left = Duration::from_secs(applied.confirm_within.into());
@@ -200,14 +234,21 @@ impl Change<'_> {
         let reached = format!("{} was reached again through a new session", self.name);
         match kept {
             Kept::Confirmed(number) => {
-                let text =
-                    format!("{reached}, and the change is confirmed: stored as number {number}");
-                Settled { applied, number, confirmed: true, text }
+                let text = format!("{reached}, and the change is confirmed{}", stored_as(number));
+                Settled { applied, number, confirmed: true, left_alone: false, text }
             }
             Kept::Runs(number) => {
-                let text =
-                    format!("{reached}, and runs this configuration: stored as number {number}");
-                Settled { applied, number, confirmed: false, text }
+                let interface = self.interface;
+                let what = match self.wanted {
+                    Wanted::Nothing => format!("{interface} is gone"),
+                    _ => "runs this configuration".into(),
+                };
+                let text = format!("{reached}, and {what}{}", stored_as(number));
+                Settled { applied, number, confirmed: false, left_alone: false, text }
+            }
+            Kept::LeftAlone(number) => {
+                let text = format!("{reached}; the removal is stored as number {number}");
+                Settled { applied, number, confirmed: false, left_alone: true, text }
             }
         }
     }
@@ -221,7 +262,8 @@ impl Change<'_> {
             clock::time_in(Duration::from_secs(seconds.into())),
             self.target.typed,
         );
-        Settled { number: applied.number, applied: Some(applied), confirmed: false, text }
+        let number = applied.number;
+        Settled { number, applied: Some(applied), confirmed: false, left_alone: false, text }
     }
 
     fn lost_by_hand(&self, error: &SessionError, left: Duration) -> Error {
@@ -256,6 +298,7 @@ impl Change<'_> {
                 Ok(Found::Other(what)) => {
                     return Err(self.reverted(&what, answered, Instant::now() >= over));
                 }
+                Ok(Found::Differs(what)) => return Err(self.differs(&what)),
                 Ok(Found::Theirs(pending)) => return Err(self.overtaken(&pending)),
                 Err(error) if error.is_interrupt() => {
                     return Err(self.failed(Cause::Unconfirmed(format!(
@@ -322,28 +365,36 @@ impl Change<'_> {
         let is_wanted = self.is_wanted(newest.as_ref(), *number, own);
         // A number that is stored proves nothing: what was stored before the change keeps its number through a revert,
         // and another client's change may have got the number of a reverted one.
-        if is_wanted && self.runs(&mut session).await? {
-            let stored = newest.map_or(0, |newest| newest.number);
-            // Without a reply, the change was not needed, or another client confirmed it.
-            return Ok(Found::Kept(match number {
-                Some(_) => Kept::Confirmed(stored),
-                None => Kept::Runs(stored),
+        let stored = newest.as_ref().map_or(0, |newest| newest.number);
+        let interface = self.interface;
+        let none = || format!("no configuration of {interface} is stored");
+        if !is_wanted {
+            return Ok(Found::Other(match newest {
+                Some(newest) => {
+                    let now = if Some(stored) == *number { "now" } else { "again" };
+                    format!("{interface} is number {stored} {now}, {}", stored::words(&newest))
+                }
+                None => none(),
             }));
         }
-        let interface = self.interface;
-        Ok(Found::Other(match newest {
-            Some(newest) => {
-                let (nth, words) = (newest.number, stored::words(&newest));
-                match (is_wanted, Some(nth) == *number) {
-                    (true, _) => format!(
-                        "{interface} differs again from number {nth}, which is stored, {words}"
-                    ),
-                    (false, true) => format!("{interface} is number {nth} now, {words}"),
-                    (false, false) => format!("{interface} is number {nth} again, {words}"),
+        // The router ends a removal beside another program's link at once: it stores the absence, and reverts nothing.
+        let ends_at_once =
+            number.is_none() && newest.as_ref().is_some_and(|newest| newest.key == own);
+        Ok(match self.runs(&mut session, ends_at_once).await? {
+            Runs::Yes => Found::Kept(match number {
+                Some(_) => Kept::Confirmed(stored),
+                // Without a reply, the change was not needed, or another client confirmed it.
+                None => Kept::Runs(stored),
+            }),
+            Runs::LeftAlone => Found::Kept(Kept::LeftAlone(stored)),
+            Runs::No(relation) => Found::Differs(match newest {
+                Some(newest) => {
+                    let words = stored::words(&newest);
+                    format!("{interface} {relation} number {stored}, which is stored, {words}")
                 }
-            }
-            None => format!("no configuration of {interface} is stored"),
-        }))
+                None => none(),
+            }),
+        })
     }
 
     /// Whether the stored configuration, the newest one, is the wanted one. `number` is that of the change, if the reply
@@ -362,18 +413,35 @@ impl Change<'_> {
         }
     }
 
-    /// Whether the router's kernel has what is stored of the interface.
-    async fn runs(&self, session: &mut Session<'_>) -> Result<bool, SessionError> {
+    /// Whether the router's kernel has what is stored of the interface. `ends_at_once` says that a link which is there
+    /// although nothing is stored of it can only be another program's.
+    async fn runs(
+        &self,
+        session: &mut Session<'_>,
+        ends_at_once: bool,
+    ) -> Result<Runs, SessionError> {
+        let differs = || Runs::No("differs again from".into());
+        let unknown = |failure: &Failure| {
+            let why = failure::message(failure, None);
+            Runs::No(format!("cannot be compared ({why}) with"))
+        };
         if self.wanted == Wanted::Nothing {
             return match session.show(self.interface).await {
-                Err(SessionError::Failed(failure)) => Ok(failure.code == Code::NoInterface),
+                Err(SessionError::Failed(failure)) => Ok(match failure.code {
+                    Code::NoInterface => Runs::Yes,
+                    Code::WrongKind if ends_at_once => Runs::LeftAlone,
+                    Code::WrongKind => differs(),
+                    _ => unknown(&failure),
+                }),
                 Err(error) => Err(error),
-                Ok(_) => Ok(false),
+                Ok(_) if ends_at_once => Ok(Runs::LeftAlone),
+                Ok(_) => Ok(differs()),
             };
         }
         match session.drift(self.interface).await {
-            Ok(drift) => Ok(drift.summary.is_quiet()),
-            Err(SessionError::Failed(_)) => Ok(false),
+            Ok(drift) if drift.summary.is_quiet() => Ok(Runs::Yes),
+            Ok(_) => Ok(differs()),
+            Err(SessionError::Failed(failure)) => Ok(unknown(&failure)),
             Err(error) => Err(error),
         }
     }
@@ -410,6 +478,15 @@ impl Change<'_> {
             printable(&pending.interface),
             printable(&pending.by),
         )))
+    }
+
+    /// Describes a change that is stored, and that the kernel does not have. What was stored before the change keeps its
+    /// number through a revert, and another program may change the interface after the confirmation.
+    fn differs(&self, what: &str) -> Error {
+        let (name, interface) = (self.name, self.interface);
+        let message =
+            format!("{name} has reverted the change, or {interface} was changed since: {what}");
+        self.failed(Cause::Reverted(message)).cut_off()
     }
 
     /// Describes a reverted change. The usual reason is that the time expired before the router was reached.

@@ -23,8 +23,9 @@ pub struct HandedOver {
 /// Makes `to` the router's only owner: adds the new owner, and removes all others, the operator last. If a step fails, the
 /// operator is still an owner, and can hand over again.
 ///
-/// `leaving` is called before the first owner is removed: whoever is removed cannot be asked for later, and behind the last
-/// step nothing can. An error of it ends the operation, and all owners are owners still.
+/// `leaving` is called before the first owner is removed: the router cannot tell later which owners were removed, and
+/// after the last step it does not answer the operator. An error of `leaving` ends the operation, and all owners are still
+/// owners.
 ///
 /// # Errors
 /// [`Cause`].

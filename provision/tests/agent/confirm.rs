@@ -226,6 +226,57 @@ fn a_change_that_was_not_needed_is_not_reverted_if_its_answer_is_lost() {
     assert_eq!(numbers(&router), [1]);
 }
 
+/// Its absence is stored at once, whether it should be confirmed or not.
+#[test]
+fn a_removal_beside_another_programs_link_is_kept_and_gives_no_advice_that_fails() {
+    for (loses_applied, within) in [
+        (false, &[][..]),
+        (false, &["--confirm-within", "30s"]),
+        (true, &["--confirm-within", "30s"]),
+    ] {
+        let manners = Manners { foreign: true, loses_applied, ..Manners::default() };
+        let (bench, router) = (Bench::new("remove-beside", WG0), Udp::new(manners));
+        let to = ["--udp", router.address.as_str(), "--timeout", "700ms"];
+        bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
+        let ran = bench.run(&[&["remove", "wg0"], &to[..], within].concat());
+        ran.ends(0).says("; the link of that name is another program's, and was left alone");
+        ran.says("the router no longer stores a configuration of wg0\n");
+        assert!(!ran.out.contains("rollback"), "{ran:?}");
+        assert_eq!(
+            ran.out.contains("the router's answer to it was lost"),
+            loses_applied,
+            "{ran:?}"
+        );
+        assert_eq!(
+            (numbers(&router), router.with(|seen| seen.running.len() > 1)),
+            (vec![1, 2], true)
+        );
+    }
+    let (bench, router) =
+        (Bench::new("remove-json", WG0), Udp::new(Manners { foreign: true, ..Manners::default() }));
+    let to = ["--udp", router.address.as_str()];
+    bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
+    let json = bench.run(&["remove", "wg0", to[0], to[1], "--json"]).ends(0).json();
+    let result = &json["result"];
+    assert_eq!((&result["changed"], &result["stored"]), (&false.into(), &true.into()));
+}
+
+/// There is no number 0, and nothing to roll back to.
+#[test]
+fn a_confirmed_removal_of_what_was_never_stored_has_no_number() {
+    for loses_confirmed in [false, true] {
+        let manners = Manners { loses_confirmed, ..Manners::default() };
+        let (bench, router) = (Bench::new("remove-unstored", WG0), Udp::new(manners));
+        let to = ["--udp", router.address.as_str(), "--timeout", "1s"];
+        bench.run(&["push", "wg0.conf", to[0], to[1]]).ends(0);
+        router.by_hand(|seen| seen.history.clear());
+        let ran = bench.run(&["remove", "wg0", to[0], to[1], "--confirm-within", "30s"]);
+        ran.ends(0).says("the router stored no configuration of it\n");
+        assert!(!ran.out.contains("number 0") && !ran.out.contains("rollback"), "{ran:?}");
+        assert_eq!(numbers(&router), [0; 0]);
+    }
+}
+
 /// Two owners may have one name.
 #[test]
 fn the_change_of_somebody_else_is_not_confirmed() {

@@ -102,6 +102,9 @@ fn a_hand_over_that_is_refused_leaves_no_record() {
         ["hand-over", "--to", &key, "--as", "c", "--record", "r.json", "--udp", &router.address];
     bench.run(&args).ends(1).says("you are still an owner");
     assert!(!bench.dir().join("r.json").exists());
+    let args = args.map(|arg| if arg == "r.json" { "no/r.json" } else { arg });
+    let ran = bench.run(&args);
+    ran.ends(2).says("cannot create no/r.json: No such file").says("hint: nothing was changed\n");
 }
 
 /// Those that the first attempt removed were missing in the record of the second one.
@@ -132,7 +135,11 @@ fn a_hand_over_that_fails_in_the_middle_goes_on_with_the_same_command() {
     let other = public(&SecretKey::new([0x44; 32])).to_string();
     over(&other).ends(2).says("cannot create r.json");
     router.behave(|manners| manners.keeps = None);
+    // The record is the only one that has who was removed: a disk that is full must not take it away.
+    std::fs::hard_link(bench.dir().join("r.json"), bench.dir().join("before.json")).unwrap();
     over(&key).ends(0);
+    let before = std::fs::read_to_string(bench.dir().join("before.json")).unwrap();
+    assert!(before.contains("\"outcome\":\"unknown\""), "written in place: {before}");
     let names = |record: &serde_json::Value| -> Vec<String> {
         let removed = record["removed"].as_array().unwrap().iter();
         removed.map(|owner| owner["name"].as_str().unwrap().into()).collect()

@@ -76,7 +76,7 @@ pub(crate) struct Manners {
     pub(crate) trouble: &'static str,
     /// What another program changed of wg0, in words.
     pub(crate) drift: &'static str,
-    /// Another program made wg0.
+    /// Another program made wg0: a removal leaves the link alone.
     pub(crate) foreign: bool,
     /// Answers a commit with this failure.
     pub(crate) fail_commit: Option<Failure>,

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use proto_core::protocol::config::Record;
-use proto_core::protocol::message::{Answer, Applied, Ask, Code, Failure, Name, Pending, Subject};
+use proto_core::protocol::message::{
+    Answer, Applied, Ask, Code, Failure, Name, Pending, Subject, Summary, device,
+};
 use proto_core::protocol::report::{Act, Stored};
 
 use super::{Router, Seen, state};
@@ -83,7 +85,8 @@ impl Router {
         let mut seen = self.seen.lock().unwrap();
         let summary = state::summary(&seen.running, &wanted);
         let newest = seen.history.last();
-        let same = newest.is_some_and(|(_, records)| *records == wanted);
+        // The absence of what was never stored is not stored.
+        let same = newest.map_or(act == Act::Removed, |(_, records)| *records == wanted);
         let number = newest.map_or(0, |(head, _)| head.number) + u32::from(!same);
         let length = u32::try_from(wanted.len()).unwrap();
         let head = Stored {
@@ -172,6 +175,9 @@ impl Router {
                     return failed(Code::NoInterface);
                 }
                 drop(seen);
+                if self.manners.foreign {
+                    return self.remove_stored(session);
+                }
                 self.change(session, Vec::new(), Act::Removed, *confirm_within)
             }
             Ask::Rollback { number, confirm_within, .. } => {
@@ -191,6 +197,20 @@ impl Router {
         }
     }
 
+    /// Stores the absence of an interface beside another program's link. There is nothing to confirm or to revert.
+    fn remove_stored(&mut self, session: usize) -> Vec<Answer<'static>> {
+        let running = self.seen.lock().unwrap().running.clone();
+        let mut answers = self.change(session, Vec::new(), Act::Removed, 0);
+        self.seen.lock().unwrap().running = running;
+        if let Some(Answer::Applied(applied)) = answers.first_mut() {
+            applied.summary = Summary { device: device::FOREIGN, ..Summary::default() };
+        }
+        if std::mem::take(&mut self.manners.loses_applied) {
+            return Vec::new();
+        }
+        answers
+    }
+
     fn confirm(&mut self, session: usize) -> Vec<Answer<'static>> {
         let mut seen = self.seen.lock().unwrap();
         let Some(waiting) = &seen.waiting else { return failed(Code::NotPending) };
@@ -200,7 +220,7 @@ impl Router {
         let waiting = seen.waiting.take().unwrap();
         let (number, records) = (waiting.head.number, seen.running.clone());
         // What is stored already needs no promotion.
-        if seen.history.last().is_none_or(|(newest, _)| newest.number != number) {
+        if seen.history.last().map_or(0, |(newest, _)| newest.number) != number {
             seen.history.push((waiting.head, records));
         }
         if std::mem::take(&mut self.manners.loses_confirmed) {
