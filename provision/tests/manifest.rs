@@ -320,12 +320,18 @@ fn a_column_without_effect_is_told() {
     );
     let folder = table("name,address,Confirm-Within,jobs,vars,version\n", "");
     let mistakes = folder.mistakes();
-    assert_eq!(mistakes.len(), 4, "{mistakes:?}");
+    assert_eq!(mistakes.len(), 3, "{mistakes:?}");
     assert!(mistakes[0].starts_with(
         "units.csv:1:14: error: `Confirm-Within` is no key of units in a table\n      = help: a column has another \
          name; `confirm_within` stands in [defaults]"
     ));
     assert!(mistakes[2].contains("`vars` is a table of a [[unit]]"), "{mistakes:?}");
+    // Other keys of a manifest are names that a file may use.
+    let folder = table("name,address,version,unit,csv\na,10.1.0.1/24,7,u,c\n", "");
+    let site = SITE.replace("[Interface]\n", "# {{version}} {{unit}} {{csv}}\n[Interface]\n");
+    std::fs::write(folder.0.path().join("site.conf"), site).unwrap();
+    let warnings = folder.load().unwrap().warnings;
+    assert!(warnings.is_empty(), "{warnings:?}");
     // What is in no table is not missed.
     let unit = "[[unit]]\nname = \"u\"\nvars = { address = \"10.1.0.9/24\" }\n";
     for (csv, message) in
@@ -335,7 +341,7 @@ fn a_column_without_effect_is_told() {
             let mistakes = table(csv, unit).mistakes();
             assert_eq!(mistakes.len(), 1, "{mistakes:?}");
             assert!(
-                mistakes[0].starts_with(&format!("units.csv: error: {message}\n")),
+                mistakes[0].starts_with(&format!("units.csv: error: the table {message}\n")),
                 "{mistakes:?}"
             );
         }

@@ -102,10 +102,10 @@ pub(super) fn run(own: &Own, args: &Line) -> Result<Done<Ran>, Failed> {
     let (done, units) = (summary.done, manifest.units.len());
     let (code, stopped, reason) = match (summary.unwritten, summary.own) {
         (Some(why), _) => (exit::OUTPUT, Some("records"), Some(why)),
-        (None, _) if interrupt::requested() => {
+        (None, Some(why)) => (exit::USAGE, Some("own"), Some(why)),
+        (None, None) if interrupt::requested() => {
             (exit::INTERRUPTED, Some("interrupted"), Some("interrupted".into()))
         }
-        (None, Some(why)) => (exit::USAGE, Some("own"), Some(why)),
         (None, None) if failed.is_empty() => (exit::DONE, None, None),
         (None, None) => (exit::ROUTER, None, None),
     };

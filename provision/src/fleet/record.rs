@@ -145,6 +145,14 @@ mod tests {
         }
         codes.retain(|code| code.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         assert!(codes.contains("another_owner") && codes.contains("own_files"), "{codes:?}");
+        let table = include_str!("../ops/error.rs");
+        for kind in ["router", "connection", "own"] {
+            let row = table.lines().find(|line| line.starts_with(&format!("/// | `{kind}` |")));
+            // Words in backticks, of which the first one is the kind.
+            let words = row.unwrap().split('`').skip(3).step_by(2);
+            codes.extend(words.filter(|word| !word.contains("::")));
+        }
+        assert!(codes.contains("overtaken") && codes.contains("boot_loader"), "{codes:?}");
         for code in codes {
             assert!(document.contains(&format!("`{code}`")), "{code}");
         }

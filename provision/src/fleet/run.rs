@@ -332,7 +332,7 @@ impl Run<'_, '_> {
                 self.failed_in_batch += 1;
             }
             let is_named = !outcome.is_done() || outcome == Outcome::Differs;
-            // Whose state is not known has to be asked: there are no more of them than routers at a time.
+            // A router whose state is not known has to be asked, so the summary names all of these.
             let has_room = self.summary.units.len() < NAMED || outcome == Outcome::Unknown;
             if is_named && has_room {
                 let Record { unit, code, message, .. } = record;

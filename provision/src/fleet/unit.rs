@@ -127,6 +127,12 @@ impl Finished {
         Self { code: Some(code.into()), ..Self::new(Outcome::Unreachable, message) }
     }
 
+    /// The outcome of a unit whose file cannot be made into an image. The manifest was checked before: only memory that
+    /// ran out could be the reason.
+    pub(crate) fn no_image(why: String) -> Self {
+        Self { code: Some("image".into()), ..Self::new(Outcome::Failed, why) }
+    }
+
     /// The outcome of a change that is not what the router says afterwards.
     pub(crate) fn read_back(message: &str, router: Option<Router>) -> Self {
         let code = Some("read_back".into());
@@ -232,8 +238,7 @@ pub(super) async fn operate(
     }
     let (source, image) = match manifest.image(unit) {
         Ok(made) => made,
-        // The manifest was checked; only memory that ran out could be the reason.
-        Err(why) => return Finished::new(Outcome::Failed, why),
+        Err(why) => return Finished::no_image(why),
     };
     let finished = match operation {
         Operation::Diff => {

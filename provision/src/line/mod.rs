@@ -183,8 +183,8 @@ fn read_codes(sender: Sender<Message>) {
     });
 }
 
-/// Passes on the lines of a scanner, until nobody takes them. Returns why there are no more. A scanner may send any
-/// bytes: a code that is no text is none of a unit, and others follow.
+/// Passes on the lines of a scanner, until `take` returns `false`. Returns why there are no more. A scanner may send any
+/// bytes: a code that is not UTF-8 belongs to no unit, and other codes follow.
 fn codes(scanner: impl std::io::BufRead, take: &mut dyn FnMut(String) -> bool) -> String {
     for line in scanner.split(b'\n') {
         let line = match line {

@@ -317,7 +317,9 @@ impl<'l> Worker<'l> {
 
     /// Gives a router of the operator the name of its unit in the operator's list.
     fn name(&self, row: usize, unit: &Unit, key: PublicKey) -> Result<(), HomeError> {
-        self.free_name(row, unit, key)?;
+        if self.is_replaced(row, unit) {
+            self.take_name(unit, key)?;
+        }
         self.shared.home.note(key, &self.place(), Some(&unit.name), &[]).map(|_| ())
     }
 
@@ -385,11 +387,9 @@ impl<'l> Worker<'l> {
     /// Claims a router and configures it.
     fn claim(&mut self, row: usize, unit: &Unit, key: PublicKey, times: Times) {
         self.show(Look::Busy, &unit.name, "claiming");
-        if let Err(error) = self.free_name(row, unit, key) {
-            self.shared.rows().give_back(row);
-            return self.end(None, Some(key), Operation::Claim, own_failed(error), times);
-        }
         let (mut found, options) = (None, self.shared.options);
+        // A router that is replaced keeps its name until the other one is claimed.
+        let is_replaced = self.is_replaced(row, unit);
         let target = self.target(Vec::new(), options.how.timeout, true);
         let mut approve = |key: &PublicKey| {
             found = Some(*key);
@@ -398,7 +398,7 @@ impl<'l> Worker<'l> {
         let claiming = Claiming {
             label: None,
             owner: options.owner.clone(),
-            name: Some(unit.name.clone()),
+            name: (!is_replaced).then(|| unit.name.clone()),
             approve: &mut approve,
         };
         let claimed = drive::one(ops::claim(&target, claiming, &mut self.watcher()));
@@ -407,14 +407,21 @@ impl<'l> Worker<'l> {
                 let key = router.key();
                 self.shared.rows().bind(key, row);
                 self.present = Some(key);
-                let finished = self.configure(unit, key);
+                let named = if is_replaced { self.take_name(unit, key) } else { Ok(()) };
+                let finished = match named {
+                    Ok(()) => self.configure(unit, key),
+                    Err(error) => own_failed(error),
+                };
                 self.after(row, finished, Some(key), Operation::Claim, times);
             }
             (Err(error), found) => {
-                let finished = Finished::failed(&error, None);
+                let mut finished = Finished::failed(&error, None);
                 // The reply was lost, and the router may be ours: it keeps its unit.
                 if let Some(key) = found.filter(|_| error.is_unreachable()) {
                     self.shared.rows().bind(key, row);
+                    if is_replaced && let Err(error) = self.take_name(unit, key) {
+                        finished = own_failed(error);
+                    }
                     return self.after(row, finished, found, Operation::Claim, times);
                 }
                 // The unit is no router, so this is no record of it.
@@ -428,15 +435,19 @@ impl<'l> Worker<'l> {
         }
     }
 
-    /// Takes a unit's name in the operator's list from the router that another one replaces: for `--replace`, or because
-    /// the manifest names another one.
-    fn free_name(&self, row: usize, unit: &Unit, key: PublicKey) -> Result<(), HomeError> {
-        if unit.key.is_none() && !self.shared.rows().is_replaced(row) {
-            return Ok(());
-        }
-        self.shared.home.change_routers(|routers| match routers.check_name(&unit.name, &key) {
-            Err(HomeError::NameTaken { .. }) => routers.forget(&unit.name).map(|_| ()),
-            checked => checked,
+    /// Whether a router may take the place of the one that has the unit's name in the operator's list: for `--replace`, or
+    /// because the manifest names the router.
+    fn is_replaced(&self, row: usize, unit: &Unit) -> bool {
+        unit.key.is_some() || self.shared.rows().is_replaced(row)
+    }
+
+    /// Gives a router the unit's name in the operator's list, in place of the router that had it.
+    fn take_name(&self, unit: &Unit, key: PublicKey) -> Result<(), HomeError> {
+        self.shared.home.change_routers(|routers| {
+            if let Err(HomeError::NameTaken { .. }) = routers.check_name(&unit.name, &key) {
+                routers.forget(&unit.name)?;
+            }
+            routers.call(&unit.name, key).map(|_| ())
         })
     }
 
@@ -455,7 +466,7 @@ impl<'l> Worker<'l> {
     fn configure(&mut self, unit: &Unit, key: PublicKey) -> Finished {
         let (source, image) = match self.shared.manifest.image(unit) {
             Ok(made) => made,
-            Err(why) => return Finished::new(Outcome::Failed, why),
+            Err(why) => return Finished::no_image(why),
         };
         let how = self.shared.options.how;
         let target = self.target(vec![key], how.timeout, false);

@@ -103,6 +103,8 @@ pub struct Rows {
     serial_numbers: HashMap<String, usize>,
     macs: HashMap<Mac, usize>,
     by_router: HashMap<PublicKey, usize>,
+    /// The same the other way round.
+    routers: HashMap<usize, PublicKey>,
     /// Routers that were a unit until another router took their place.
     former: HashMap<PublicKey, usize>,
     /// Units that get another router, until they have it.
@@ -149,6 +151,7 @@ impl Rows {
         }
         let by_router: HashMap<PublicKey, usize> =
             routers_of.into_iter().map(|(unit, key)| (key, unit)).collect();
+        let routers = by_router.iter().map(|(key, unit)| (*unit, *key)).collect();
         former.retain(|key, _| !by_router.contains_key(key));
         let units = || manifest.units.iter().enumerate();
         let number = |(at, unit): (usize, &Unit)| Some((folded(unit.serial_number.as_ref()?), at));
@@ -160,6 +163,7 @@ impl Rows {
             serial_numbers: units().filter_map(number).collect(),
             macs: units().filter_map(|(at, unit)| Some((unit.mac?, at))).collect(),
             by_router,
+            routers,
             former,
             replaced: HashSet::new(),
             taken,
@@ -178,7 +182,7 @@ impl Rows {
     /// The router of a unit.
     #[must_use]
     pub fn router(&self, unit: usize) -> Option<PublicKey> {
-        self.by_router.iter().find(|(_, of)| **of == unit).map(|(key, _)| *key)
+        self.routers.get(&unit).copied()
     }
 
     /// The unit that a router was until another one took its place.
@@ -203,6 +207,7 @@ impl Rows {
     pub fn replace(&mut self, unit: usize) -> Option<PublicKey> {
         let key = self.router(unit)?;
         self.by_router.remove(&key);
+        self.routers.remove(&unit);
         self.former.insert(key, unit);
         self.replaced.insert(unit);
         self.give_back(unit);
@@ -291,7 +296,10 @@ impl Rows {
 
     /// Notes which router a unit is.
     pub fn bind(&mut self, router: PublicKey, unit: usize) {
-        self.by_router.insert(router, unit);
+        if let Some(other) = self.by_router.insert(router, unit) {
+            self.routers.remove(&other);
+        }
+        self.routers.insert(unit, router);
         self.former.remove(&router);
         self.replaced.remove(&unit);
         self.taken.insert(unit);

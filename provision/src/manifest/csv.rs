@@ -85,8 +85,11 @@ pub(super) fn read(manifest: &Path, csv: &Text, read: &mut Read, mistakes: &mut 
     }
     if !has_unit && mistakes.is_empty() {
         let (message, help) = match header.is_empty() {
-            true => ("is empty", "the first line names the columns, and each other line is a unit"),
-            false => ("has no unit", "a unit is a line behind the first one"),
+            true => (
+                "the table is empty",
+                "the first line names the columns, and each other line is a unit",
+            ),
+            false => ("the table has no unit", "each line after the first one is a unit"),
         };
         let help = format!("{help}; without a table, take `csv` out of the manifest");
         mistakes.push(Mistake::at(&whole(0, 0), message).help(help));

@@ -64,17 +64,15 @@ const TOP: &str = "version, csv, defaults, vars, unit";
 const DEFAULTS: &str = "template, config, interface, confirm_within, jobs";
 const UNIT: &str = "name, key, udp, serial_number, mac, tags, interface, template, config, vars";
 
-/// The key of another place in a manifest that a name is, or almost is, and where it stands: as a column it would be
+/// The key of another place in a manifest that a name is, or almost is, and where it stands: a unit's value of it would be
 /// without effect.
 pub(super) fn elsewhere(name: &str) -> Option<(&'static str, &'static str)> {
-    let of = |keys: &'static str| keys.split(", ").find(|key| folded(key) == folded(name));
-    let defaults = of(DEFAULTS).filter(|key| !is_key(key)).map(|key| (key, "stands in [defaults]"));
-    let top = || of(TOP).map(|key| (key, "stands at the top of the manifest"));
-    let vars = || {
-        (folded(name) == "vars")
-            .then_some(("vars", "is a table of a [[unit]], and a column is a variable"))
-    };
-    defaults.or_else(vars).or_else(top)
+    const PLACES: [(&str, &str); 3] = [
+        ("confirm_within", "stands in [defaults]"),
+        ("jobs", "stands in [defaults]"),
+        ("vars", "is a table of a [[unit]], and a column is a variable"),
+    ];
+    PLACES.into_iter().find(|(key, _)| folded(key) == folded(name))
 }
 
 /// A name without case and punctuation.

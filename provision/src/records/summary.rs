@@ -72,9 +72,9 @@ pub struct Yield {
     pub records: usize,
     /// How many units.
     pub units: usize,
-    /// How many of them are done: see [`super::Told::is_done`].
+    /// How many of them are done: see [`super::Told::is_complete`].
     pub done: usize,
-    /// How many were done by their first record.
+    /// How many were done at the first attempt: by their first record, and by the first run of the user's program.
     pub first_pass: usize,
     /// How many units have each outcome, by their last record.
     pub outcomes: BTreeMap<&'static str, usize>,
@@ -90,6 +90,15 @@ pub struct Yield {
     pub p95_ms: u64,
 }
 
+/// The first attempt at a unit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    Done,
+    Failed,
+    /// The router is done, and the user's program has not ended.
+    Program,
+}
+
 impl Yield {
     /// Adds records up.
     #[must_use]
@@ -99,10 +108,22 @@ impl Yield {
         let only_asked = !all.iter().any(changing);
         let records: Vec<&Record> =
             all.iter().filter(|record| only_asked || changing(record)).collect();
+        // The end of the user's program belongs to the attempt that it follows.
+        let is_counted =
+            |record: &&Record| only_asked || changing(record) || record.operation == "program";
         let (mut first, mut last) = (HashMap::new(), HashMap::new());
-        for record in records.iter().filter(|record| record.unit != UNKNOWN_UNIT) {
-            first.entry(record.unit.as_str()).or_insert(record);
-            last.insert(record.unit.as_str(), record);
+        let known = all.iter().filter(|record| record.unit != UNKNOWN_UNIT);
+        for record in known.filter(is_counted) {
+            let (unit, is_end) = (record.unit.as_str(), record.operation == "program");
+            let state = match (first.get(unit), record.outcome.is_done()) {
+                (None, true) if record.program.is_some() && !is_end => First::Program,
+                (None, true) => First::Done,
+                (Some(First::Program), true) if is_end => First::Done,
+                (Some(First::Done), _) => First::Done,
+                _ => First::Failed,
+            };
+            first.insert(unit, state);
+            last.insert(unit, record);
         }
         let (mut outcomes, mut codes) = (BTreeMap::new(), BTreeMap::new());
         for record in last.values() {
@@ -113,7 +134,7 @@ impl Yield {
         }
         let done = match only_asked {
             true => last.values().filter(|record| record.outcome.is_done()).count(),
-            false => told(all).values().filter(|told| told.is_done()).count(),
+            false => told(all).values().filter(|told| told.is_complete()).count(),
         };
         let begin = records.iter().filter_map(|record| time(&record.started)).min();
         let end = records.iter().filter_map(|record| time(&record.ended)).max();
@@ -135,7 +156,7 @@ impl Yield {
             records: records.len(),
             units: last.len(),
             done,
-            first_pass: first.values().filter(|record| record.outcome.is_done()).count(),
+            first_pass: first.values().filter(|first| **first == First::Done).count(),
             outcomes,
             codes,
             seconds,
@@ -245,6 +266,36 @@ mod tests {
             assert_eq!((sum.units, sum.done, sum.first_pass), (2, 2, 1), "{filter:?}");
         }
         assert_eq!(filter(false, vec![Outcome::Failed]).apply(all).len(), 1);
+    }
+
+    #[test]
+    fn a_unit_whose_program_failed_or_did_not_end_is_not_done() {
+        let is = |operation: &str, outcome, code: Option<&str>| Record {
+            operation: operation.into(),
+            program: Some("./label".into()),
+            code: code.map(Into::into),
+            ..at("a", outcome, "01").of_router(proto_core::key::PublicKey([1; 32]))
+        };
+        let (pushed, again) =
+            (is("claim", Outcome::Applied, None), is("claim", Outcome::Unchanged, None));
+        let (good, bad) = (
+            is("program", Outcome::Applied, None),
+            is("program", Outcome::Failed, Some("program")),
+        );
+        for (records, done, first_pass, outcome, cause) in [
+            (vec![&pushed], 0, 0, "applied", None),
+            (vec![&pushed, &bad], 0, 0, "failed", Some("program")),
+            (vec![&pushed, &good], 1, 1, "applied", None),
+            (vec![&pushed, &bad, &again, &good], 1, 0, "applied", None),
+            (vec![&pushed, &again, &good], 1, 0, "applied", None),
+            (vec![&pushed, &good, &pushed, &bad], 0, 1, "failed", Some("program")),
+        ] {
+            let all: Vec<Record> = records.into_iter().cloned().collect();
+            let sum = Yield::of(&all);
+            assert_eq!((sum.units, sum.done, sum.first_pass), (1, done, first_pass), "{all:?}");
+            assert_eq!(sum.outcomes.into_keys().collect::<Vec<_>>(), [outcome], "{all:?}");
+            assert_eq!(sum.codes.into_keys().next().as_deref(), cause, "{all:?}");
+        }
     }
 
     #[test]

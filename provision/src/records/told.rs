@@ -87,6 +87,12 @@ impl<'r> Told<'r> {
         self.changed.is_some_and(is_done) && self.pushed.is_none_or(is_done)
     }
 
+    /// Whether nothing is left to do for the unit: it is done, and so is the user's program, where one was to be run.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_done() && self.program.is_none_or(|(_, is_due)| !is_due)
+    }
+
     /// The record that says that an operation has nothing left to do, if the image, the interface and the router that it
     /// names are those of the unit. A router that was found to differ since is to be changed again.
     #[must_use]

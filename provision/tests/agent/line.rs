@@ -605,6 +605,24 @@ fn a_router_of_the_operator_takes_the_place_and_the_name_of_another_one() {
     assert!(list.contains("u1\n") && !list.contains("spare"), "{list}");
 }
 
+/// A router that refused its claim took the former one out of the operator's list.
+#[test]
+fn a_replaced_router_keeps_its_name_until_the_other_one_is_claimed() {
+    let line = Line::new("line-replace-refused", 1);
+    let former = public(fresh(0).key.as_ref().unwrap());
+    line.bench.know("u1", &former);
+    let full = Failure::new(Code::Full, "");
+    let refusing = Unit::new(Manners { fail_owners: Some(full), ..fresh(1) });
+    let child = line.start(&["--replace", "u1"]);
+    let _plugged = refusing.plug(&line.port(1));
+    line.wait_for(|records| records.len() == 1);
+    stop(child);
+    let list = line.bench.run(&["routers", "--json"]).ends(0).json();
+    let list = list["result"]["routers"].as_array().unwrap().clone();
+    let named = list.iter().find(|router| router["name"] == "u1").unwrap();
+    assert_eq!(named["public_key"], former.to_string());
+}
+
 #[test]
 fn own_files_that_cannot_be_used_stop_the_line_and_are_told() {
     let line = Line::new("line-own", 2);
