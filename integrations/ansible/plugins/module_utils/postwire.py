@@ -34,9 +34,9 @@ class Postwire:
             if params[name] is not None:
                 self.options += ["--" + name, params[name]]
 
-    def run(self, *words, stdin=None, absent=None):
-        """Returns the result of a command. A failure ends the module with the tool's own words, but for one with the code
-        `absent`, which is None."""
+    def run(self, *words, stdin=None, absent=()):
+        """Returns the result of a command. A failure ends the module with the tool's own words; one whose code is in
+        `absent` returns None instead."""
         command = [self.program, *words, *self.options]
         code, out, err = self.module.run_command(command, data=stdin, binary_data=False)
         try:
@@ -48,7 +48,7 @@ class Postwire:
             place = f"line {line}: " if line else ""
             self.module.warn(place + warning["message"])
         if code not in (DONE, CHANGES):
-            if absent and (said.get("error") or {}).get("code") == absent:
+            if (said.get("error") or {}).get("code") in absent:
                 return None
             self.fail(code, said.get("error") or {})
         return said["result"]

@@ -23,8 +23,11 @@ options:
     description: The text of a C(wg-quick) file, such as a rendered template. It is passed on without a file.
     type: str
   state:
-    description: Whether the interface is configured, or removed from the router. An O(state=absent) takes no O(src),
-      O(config) and O(adopt).
+    description:
+      - Whether the interface is configured, or removed from the router. O(state=absent) takes none of O(src), O(config)
+        and O(adopt).
+      - An interface of that name which another program made is left alone. Check mode cannot tell whose it is, and
+        reports a change.
     type: str
     choices: [present, absent]
     default: present
@@ -77,6 +80,10 @@ from ansible_collections.postwire.postwire.plugins.module_utils.postwire import 
 )
 
 
+# The codes of a removal of an interface that postwired did not make, or that is gone meanwhile.
+NOT_OURS = ("foreign", "wrong_kind", "no_interface")
+
+
 def describe(changes):
     """A line for each change."""
     lines = []
@@ -118,7 +125,7 @@ def absent(module, postwire):
     running = interface in status["interfaces"]
     if not running and status["links"] > len(status["interfaces"]):
         # The list in the status ends after eight names.
-        running = postwire.run("show", interface, absent="no_interface") is not None
+        running = postwire.run("show", interface, absent=("no_interface", "wrong_kind")) is not None
     if not stored and not running:
         return dict(changed=False, result=status)
     outcome = dict(changed=True, result=status)
@@ -128,7 +135,11 @@ def absent(module, postwire):
         words = ["remove", interface]
         if module.params["confirm_within"]:
             words += ["--confirm-within", module.params["confirm_within"]]
-        outcome["result"] = postwire.run(*words)
+        # Nothing of postwired's is left where another program has the name.
+        absent = () if stored else NOT_OURS
+        outcome["result"] = postwire.run(*words, absent=absent)
+        if outcome["result"] is None:
+            return dict(changed=False, result=status)
     return outcome
 
 
@@ -153,7 +164,7 @@ def main():
         supports_check_mode=True,
     )
     work = present if module.params["state"] == "present" else absent
-    # They would be without effect.
+    # These parameters would be without effect.
     for name in ("src", "config", "adopt") if work is absent else ():
         if module.params[name]:
             module.fail_json(msg=f"{name} is for state=present: an interface that is removed has no configuration")

@@ -160,6 +160,10 @@ pub(super) fn collection(bench: &Bench<'_>) -> Result<String> {
     bench.alice.vm.sh(&links("add $name type wireguard"))?.ok()?;
     let there = ground.play(&absent, &["--check", "--limit", "alice"])?;
     ensure!(there.count("alice", "changed")? == 1, "wg0 is there:\n{}", there.said);
+    // It is another program's.
+    let left = ground.play(&absent, &["--limit", "alice"])?;
+    let counts = (left.count("alice", "changed")?, left.count("alice", "failed")?);
+    ensure!(counts == (0, 0), "wg0 is another program's:\n{}", left.said);
     bench.alice.vm.sh("ip link del wg0")?.ok()?;
     let gone = ground.play(&absent, &["--limit", "alice"])?;
     ensure!(gone.count("alice", "changed")? == 0, "wg0 is not there:\n{}", gone.said);
