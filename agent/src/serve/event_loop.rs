@@ -78,64 +78,49 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
     let events = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap_or_else(|error| no_epoll(error));
     let events = events.as_fd();
     watch(events, end, END).unwrap_or_else(|error| no_epoll(error));
-    let now = Linux.now();
-    let mut line = options.serial.map(|port| Line::new(port, events, now));
-    let mut udp = Listeners::new(&options.udp, events);
-
-    // Without it, names and missing places are retried by time only, and changes by other programs are noticed later.
-    let network = network_changes().ok();
-    if let Some(network) = &network {
-        let _ = watch(events, network.as_fd(), NETWORK);
+    #[cfg(feature = "console")]
+    let rooms = (open_dir(options.state), console::path(options.state));
+    let mut sources = Sources {
+        line: options.serial.map(|port| Line::new(port, events, Linux.now())),
+        udp: Listeners::new(&options.udp, events),
+        network: changes(events),
+        lookups: Lookups::new(events, LOOKUP),
+        hook: Hook::new(options.applied),
+        secrets: Secrets::of(&options),
+        #[cfg(feature = "console")]
+        socket: Socket::open(&rooms.1, &rooms.0, events),
+        #[cfg(feature = "console")]
+        led: BoardLed::new(options.led),
+    };
+    #[cfg(feature = "console")]
+    if let Some(line) = &mut sources.line {
+        line.set_console(SerialConsole::new(&options, &rooms.0, events));
+    }
+    #[cfg(not(feature = "console"))]
+    if options.led.is_some() {
+        log(format_args!("--led has no effect: this build shows nothing on an LED"));
     }
 
     let no_netlink = |errno| -> Netlink { stop("cannot open a netlink socket", &"", &errno) };
     let route = Netlink::route().unwrap_or_else(no_netlink);
     let generic = Netlink::generic().unwrap_or_else(no_netlink);
-    #[cfg(feature = "console")]
-    let rooms = (open_dir(options.state), console::path(options.state));
-    #[cfg(feature = "console")]
-    let mut socket = Socket::open(&rooms.1, &rooms.0, events);
-    #[cfg(feature = "console")]
-    if let Some(line) = &mut line {
-        line.set_console(SerialConsole::new(&options, &rooms.0, events));
-    }
-    #[cfg(feature = "console")]
-    let mut led = BoardLed::new(options.led);
-    #[cfg(not(feature = "console"))]
-    if options.led.is_some() {
-        log(format_args!("--led has no effect: this build shows nothing on an LED"));
-    }
-    let mut secrets = Secrets::of(&options);
     let slot = Slot::default();
     let paths = (options.keep, options.state);
     let dirs = (&mut keep, &mut state);
     let mut agent = agent(paths, options.policy, (route, generic), &slot, dirs);
-    secrets.load(&mut agent, now);
-    udp.tick(&mut agent, now);
+    sources.secrets.load(&mut agent, Linux.now());
+    sources.udp.tick(&mut agent, Linux.now());
     agent.start();
     agent.watch(options.on_drift);
-    let mut hook = Hook::new(options.applied);
 
     let mut starting = true;
-    let mut lookups = Lookups::new(events, LOOKUP);
     loop {
-        let now = agent.machine().now();
         if starting && !agent.is_starting() {
             starting = false;
             info(format_args!("version {}: ready", env!("CARGO_PKG_VERSION")));
         }
-        while let Some((number, host)) = agent.next_host() {
-            lookups.begin(number, &host);
-        }
-        hook.tick(now, &mut || agent.next_told());
-        let names = lookups.tick(&mut |number, address| agent.found(number, address));
-        let due = sooner(line.as_ref().and_then(Line::deadline), agent.deadline());
-        let due = sooner(udp.deadline(), due);
-        let due = sooner(sooner(secrets.deadline(&agent), names), due);
-        let due = sooner(hook.deadline(), due);
-        #[cfg(feature = "console")]
-        let due = sooner(due, led.deadline());
-        let timeout = due.map(|deadline| timespec(deadline.saturating_sub(now)));
+        let due = sources.due(&mut agent);
+        let timeout = due.map(|deadline| timespec(deadline.saturating_sub(Linux.now())));
         let mut ready = [epoll::Event {
             flags: epoll::EventFlags::empty(),
             data: epoll::EventData::new_u64(0),
@@ -146,55 +131,110 @@ pub(crate) fn serve(options: Options<'_>) -> ! {
             Err(error) => no_epoll(error),
         };
         for event in ready.iter().take(count) {
-            match event.data.u64() {
-                SERIAL => {
-                    if let Some(line) = &mut line {
-                        line.ready(&mut agent);
-                    }
-                }
-                END => {
-                    info(format_args!("asked to end"));
-                    agent.end();
-                    #[cfg(feature = "console")]
-                    led.put_back();
-                    alone.end_well();
-                    sys::exit(0)
-                }
-                NETWORK => {
-                    if let Some(network) = &network {
-                        notifications(network.as_fd(), &mut |datagram, full_len, sender| {
-                            agent.notified(datagram, full_len, sender);
-                        });
-                        udp.network_changed();
-                    }
-                }
+            let event = event.data.u64();
+            if event == END {
+                info(format_args!("asked to end"));
+                agent.end();
                 #[cfg(feature = "console")]
-                event if console::EVENTS.contains(&event) => {
-                    if let Some(line) = &mut line {
-                        line.console_ready(event, &mut agent);
-                    }
-                    if let Some(socket) = &mut socket {
-                        socket.ready(event, &mut agent);
-                    }
-                }
-                place @ UDP..LOOKUP => udp.ready(place, &mut agent),
-                lookup => {
-                    let number = usize::try_from(lookup.wrapping_sub(LOOKUP)).unwrap_or(usize::MAX);
-                    lookups.ready(number);
-                }
+                sources.led.put_back();
+                alone.end_well();
+                sys::exit(0)
             }
+            sources.ready(event, &mut agent);
         }
         agent.tick();
-        let now = agent.machine().now();
-        secrets.tick(&mut agent, now);
-        if let Some(line) = &mut line {
-            line.tick(now, &mut agent);
-            note_speed(line, &mut agent);
+        sources.tick(&mut agent);
+    }
+}
+
+/// A socket that reports changes of the network. Without it, names and missing places are retried by time only, and
+/// changes by other programs are noticed later.
+fn changes(events: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let network = network_changes().ok()?;
+    let _ = watch(events, network.as_fd(), NETWORK);
+    Some(network)
+}
+
+/// What the loop waits for: events of epoll, and times.
+struct Sources<'o> {
+    line: Option<Line<'o>>,
+    udp: Listeners<'o>,
+    network: Option<OwnedFd>,
+    lookups: Lookups<'o>,
+    hook: Hook<'o>,
+    secrets: Secrets<'o>,
+    #[cfg(feature = "console")]
+    socket: Option<Socket<'o>>,
+    #[cfg(feature = "console")]
+    led: BoardLed<'o>,
+}
+
+impl Sources<'_> {
+    /// Begins what the agent asks for. Returns the time until which the loop may wait.
+    fn due(&mut self, agent: &mut Agent<'_>) -> Option<u64> {
+        while let Some((number, host)) = agent.next_host() {
+            self.lookups.begin(number, &host);
         }
-        udp.tick(&mut agent, now);
-        agent.sift(&mut |filter| udp.sift(filter));
+        self.hook.tick(agent.machine().now(), &mut || agent.next_told());
+        let names = self.lookups.tick(&mut |number, address| agent.found(number, address));
+        let all = [
+            names,
+            agent.deadline(),
+            self.line.as_ref().and_then(Line::deadline),
+            self.udp.deadline(),
+            self.secrets.deadline(agent),
+            self.hook.deadline(),
+            #[cfg(feature = "console")]
+            self.led.deadline(),
+        ];
+        all.into_iter().fold(None, sooner)
+    }
+
+    /// Handles an event.
+    fn ready(&mut self, event: u64, agent: &mut Agent<'_>) {
+        match event {
+            SERIAL => {
+                if let Some(line) = &mut self.line {
+                    line.ready(agent);
+                }
+            }
+            NETWORK => {
+                if let Some(network) = &self.network {
+                    notifications(network.as_fd(), &mut |datagram, full_len, sender| {
+                        agent.notified(datagram, full_len, sender);
+                    });
+                    self.udp.network_changed();
+                }
+            }
+            #[cfg(feature = "console")]
+            event if console::EVENTS.contains(&event) => {
+                if let Some(line) = &mut self.line {
+                    line.console_ready(event, agent);
+                }
+                if let Some(socket) = &mut self.socket {
+                    socket.ready(event, agent);
+                }
+            }
+            place @ UDP..LOOKUP => self.udp.ready(place, agent),
+            lookup => {
+                let number = usize::try_from(lookup.wrapping_sub(LOOKUP)).unwrap_or(usize::MAX);
+                self.lookups.ready(number);
+            }
+        }
+    }
+
+    /// Does what is due after the events of a turn.
+    fn tick(&mut self, agent: &mut Agent<'_>) {
+        let now = agent.machine().now();
+        self.secrets.tick(agent, now);
+        if let Some(line) = &mut self.line {
+            line.tick(now, agent);
+            note_speed(line, agent);
+        }
+        self.udp.tick(agent, now);
+        agent.sift(&mut |filter| self.udp.sift(filter));
         #[cfg(feature = "console")]
-        led.tick(now, &agent);
+        self.led.tick(now, agent);
     }
 }
 
