@@ -103,6 +103,19 @@ impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
         }
         let Summary { device: bits, addresses, routes, rules, peers, .. } = &plan.summary;
         self.device(interface, plan, set)?;
+        // WireGuard's own packets never meet a rule that sends them into a tunnel: a mark has rules before packets
+        // have it, and packets have a mark as long as there are rules.
+        let before = plan.device.as_ref().map_or(0, |device| device.fwmark);
+        let turn = match (before, interface.fwmark) {
+            (_, 0) => Turn::AfterRules,
+            (0, _) => Turn::BeforePeers,
+            _ => Turn::BetweenRules,
+        };
+        let fwmark = (turn, interface.fwmark, bits & device::FWMARK != 0);
+        if turn == Turn::BeforePeers {
+            self.set_fwmark(set, fwmark, turn)?;
+            self.add_items(Kind::Rule, rules)?;
+        }
         if peers.added > 0 || peers.changed > 0 {
             self.peers(set, false)?;
         }
@@ -115,26 +128,12 @@ impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
             self.up()?;
         }
         self.add_items(Kind::Route, routes)?;
-        // WireGuard's own packets never meet a rule that sends them into the tunnel: a mark has rules before
-        // it is used, and packets have a mark as long as there are rules.
-        let before = plan.device.as_ref().map_or(0, |device| device.fwmark);
-        let turn = match (before, interface.fwmark) {
-            (_, 0) => 2,
-            (0, _) => 0,
-            _ => 1,
-        };
-        let mut mark = |apply: &mut Self, now: u8| {
-            if now != turn || bits & device::FWMARK == 0 {
-                return Ok(());
-            }
-            let change = DeviceChange { fwmark: Some(interface.fwmark), ..DeviceChange::default() };
-            apply.set_device(set, Subject::Fwmark, &change)
-        };
-        mark(self, 0)?;
-        self.add_items(Kind::Rule, rules)?;
-        mark(self, 1)?;
+        if turn != Turn::BeforePeers {
+            self.add_items(Kind::Rule, rules)?;
+        }
+        self.set_fwmark(set, fwmark, Turn::BetweenRules)?;
         self.remove_items(Kind::Rule, rules)?;
-        mark(self, 2)?;
+        self.set_fwmark(set, fwmark, Turn::AfterRules)?;
         self.remove_items(Kind::Route, routes)?;
         self.remove_addresses(addresses, plan)?;
         // Peers are removed last: an earlier refusal then costs no peer its session.
@@ -213,6 +212,20 @@ impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
             self.set_device(set, Subject::PrivateKey, &change)?;
         }
         Ok(())
+    }
+
+    /// Sets the mark, if it differs and this is its turn.
+    fn set_fwmark(
+        &mut self,
+        set: &mut [u8; SET],
+        (turn, fwmark, differs): (Turn, u32, bool),
+        now: Turn,
+    ) -> Result<(), Fault> {
+        if now != turn || !differs {
+            return Ok(());
+        }
+        let change = DeviceChange { fwmark: Some(fwmark), ..DeviceChange::default() };
+        self.set_device(set, Subject::Fwmark, &change)
     }
 
     fn set_device(
@@ -400,6 +413,17 @@ fn set_peer<N: NetlinkSocket, F: File>(
 /// The errors of removing an item that is gone already: an address, an address or a route of an
 /// interface without IPv6, a route, a rule.
 const GONE: [Errno; 4] = [Errno::EADDRNOTAVAIL, Errno::ENXIO, Errno::ESRCH, Errno::ENOENT];
+
+/// The place of the mark in the order of a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Packets have no mark yet: with the new rules, before a peer can be sent anything.
+    BeforePeers,
+    /// Between the new rules and the removal of the old ones.
+    BetweenRules,
+    /// There is no mark any more: after the old rules.
+    AfterRules,
+}
 
 /// The kinds of items, grouped by how they are changed.
 #[derive(Clone, Copy, PartialEq, Eq)]

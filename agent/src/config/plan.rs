@@ -129,13 +129,13 @@ impl<F: File> Work<'_, F> {
                 None => each(take),
             },
             &mut |key| {
-                // The kernel removes the first matching rule of a family, priority and table, and a
-                // rule without a mark matches a rule with a mark.
+                // The kernel removes the first rule of a family, priority and table that has the mark of
+                // the request, or any if the request has none.
                 let same_place = key.0.get(..PLACE_OF_RULE).unwrap_or_default();
                 if key.0.first() == Some(&RULE_KIND)
                     && parts.is_none()
                     && let Some(n) = index.number_of(same_place)?
-                    && !(is_marked(key) && index.get(n)?.is_some_and(|own| is_marked(&own.key)))
+                    && !index.get(n)?.is_some_and(|own| differ_in_mark(key, &own.key))
                 {
                     let text = "another interface has a rule of this priority and table: choose \
                                 another priority";
@@ -147,9 +147,13 @@ impl<F: File> Work<'_, F> {
     }
 }
 
-/// Whether the key is that of a rule with a mark.
-fn is_marked(key: &ItemKey) -> bool {
-    matches!(Item::from_key(key), Some(Item::Rule(rule)) if rule.fwmark.is_some())
+/// Whether these are two rules with different marks.
+fn differ_in_mark(one: &ItemKey, other: &ItemKey) -> bool {
+    let mark = |key| match Item::from_key(key) {
+        Some(Item::Rule(rule)) => rule.fwmark,
+        _ => None,
+    };
+    mark(one).is_some_and(|one| mark(other).is_some_and(|other| one != other))
 }
 
 /// The first byte of a rule's key.

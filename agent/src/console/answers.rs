@@ -266,9 +266,8 @@ pub fn summary(page: &mut Page<'_>, label: &str, summary: &Summary) {
 
 fn applied(page: &mut Page<'_>, applied: &Applied) {
     let Applied { summary: changes, number, confirm_within, .. } = applied;
-    if changes.device & device::FOREIGN == 0 {
-        summary(page, "applied:", changes);
-    } else {
+    summary(page, "applied:", changes);
+    if changes.device & device::FOREIGN != 0 {
         page.line(format_args!("the link of that name is another program's, and was left alone"));
     }
     page.number("number", (*number).into());

@@ -1,5 +1,4 @@
-//! Removes an interface: its peers first, then its rules, then the link with its addresses and
-//! routes. A stock kernel needs 12 ms a peer to delete a link, and almost no time to delete a link
+//! Removes an interface: its rules, its peers, and the link with its addresses and routes. A stock kernel needs 12 ms a peer to delete a link, and almost no time to delete a link
 //! whose peers were removed before.
 
 use proto_core::netlink::IfName;
@@ -101,7 +100,7 @@ fn each_rule_of<F: File>(
     Ok(())
 }
 
-/// Removes the parts that were found.
+/// Removes the parts that were found. `changed` becomes true with the first one.
 ///
 /// # Errors
 /// Kernel errors.
@@ -111,14 +110,35 @@ pub fn interface<N: NetlinkSocket, F: File>(
     set: &mut [u8; SET],
     name: IfName,
     found: &Found,
+    changed: &mut bool,
 ) -> Result<(), Fault> {
     each_rule_of(extras, &mut |rule| {
-        kernel.change(Protocol::Route, Subject::Rule, &|buf, seq| {
-            write_item(buf, seq, (rule, 0), false)
-        })
+        rule_of(kernel, rule)?;
+        *changed = true;
+        Ok(())
     })?;
+    *changed |= found.link.is_some();
     match &found.link {
         Some(found) => link(kernel, set, name, found.index),
         None => Ok(()),
     }
+}
+
+/// Removes the rules that were found, and passes over those that the kernel keeps.
+///
+/// # Errors
+/// [`Code::Storage`](proto_core::protocol::message::Code::Storage).
+pub fn rules_if_possible<N: NetlinkSocket, F: File>(
+    kernel: &mut Kernel<'_, N>,
+    extras: &mut Extras<'_, F>,
+) -> Result<(), Fault> {
+    each_rule_of(extras, &mut |rule| {
+        let _ = rule_of(kernel, rule).map_err(|fault| kernel.slot.take(fault));
+        Ok(())
+    })
+}
+
+fn rule_of<N: NetlinkSocket>(kernel: &mut Kernel<'_, N>, rule: &Item) -> Result<(), Fault> {
+    kernel
+        .change(Protocol::Route, Subject::Rule, &|buf, seq| write_item(buf, seq, (rule, 0), false))
 }

@@ -101,8 +101,8 @@ fn write_now(to: To, line: &[u8]) -> bool {
 pub(crate) static ON_TERMINAL: AtomicBool = AtomicBool::new(false);
 
 /// A line of the log in its written form. On a terminal it starts with the program's name; a
-/// supervisor that reads a pipe adds the name itself. A terminal that the agent serves is raw, so the line ends with
-/// CR and LF there.
+/// supervisor that reads a pipe adds the name itself. A terminal may be raw, as one that the agent serves is: there the line
+/// ends with CR and LF.
 fn line(to: To, line: fmt::Arguments<'_>) -> String<320> {
     let mut text = Cut::<320>::default();
     let terminal = sys::is_terminal(to.standard());

@@ -167,9 +167,10 @@ pub(crate) fn take(port: &str) -> i32 {
     let name = port_name(port, &mut link);
     let edited = edit(&|line, marked| marked || is_login(line, name));
     let now = if edited.is_ok() { signal(name, Signal::STOP) } else { 0 };
-    if now == 0 {
+    if now == 0 && edited.is_ok() {
         // The login that started this, too. `take_late` takes the next one.
-        let _ = Stream(sys::stdout()).write_str("a login in use keeps the port until its `exit`\n");
+        let _ = Stream(sys::stdout())
+            .write_str("a login that uses the port keeps it until its `exit`\n");
     }
     finish(edited, "the agent has the console", now)
 }

@@ -607,7 +607,7 @@ pub const IPV6_MIN_MTU: u32 = 1280;
 /// Number of bytes of a key for kind, family and address.
 const PLACE_OF_ADDRESS: usize = 1 + 1 + 16;
 /// Number of bytes of a key for kind, family, priority and table: the kernel finds a rule to remove
-/// by these.
+/// by these, and by the mark if both rules have one.
 pub const PLACE_OF_RULE: usize = 1 + 1 + 4 + 4;
 
 const fn is_ipv6(record: &Record) -> bool {

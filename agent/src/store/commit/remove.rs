@@ -82,12 +82,14 @@ impl<S: System> Committer<'_, S> {
         }
         let Self { kernel, files, set, .. } = self;
         let mut extras = Extras::again(slot, &mut files.extras, len);
-        let removed = remove::interface(kernel, &mut extras, set, name, &found);
-        let partly = |fault| slot.amend(fault, &|failure| failure.state = State::Partly);
+        let mut changed = false;
+        let removed = remove::interface(kernel, &mut extras, set, name, &found, &mut changed);
+        let state = if changed { State::Partly } else { State::Unchanged };
+        let partly = |fault| slot.amend(fault, &|failure| failure.state = state);
         if foreign {
             // What is stored did not run, so its rules are not put back. Another attempt removes the rest.
             removed.map_err(partly).inspect_err(|_| self.store.discard())?;
-            self.remove_stored(&head, change)?;
+            self.remove_stored(&head, change).map_err(partly)?;
             done.summary.device |= device::FOREIGN;
             return Ok(done);
         }

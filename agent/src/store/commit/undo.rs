@@ -133,7 +133,7 @@ impl<S: System> Committer<'_, S> {
             let found = remove::find(kernel, &mut extras, (name, link), &mut |take| {
                 each_record(slot, &mut image, added(&head), None, take)
             })?;
-            remove::interface(kernel, &mut extras, set, name, &found)?;
+            remove::interface(kernel, &mut extras, set, name, &found, &mut true)?;
             let back = self.put_rules_back(&mut image, &head)?;
             return Ok(found.link.is_some() || found.summary.rules.removed > 0 || back);
         }
@@ -186,14 +186,14 @@ impl<S: System> Committer<'_, S> {
     /// Removes the rules that the change added and no image in force has.
     fn drop_added_rules(&mut self) -> Result<(), Fault> {
         let (head, mut image) = self.snapshots.open_next()?;
-        let Self { slot, kernel, files, set, store, .. } = self;
+        let Self { slot, kernel, files, store, .. } = self;
         let mut extras = Extras::new(slot, &mut files.extras);
         let name = head.interface;
-        let found = remove::find(kernel, &mut extras, (name, None), &mut |take| {
+        remove::find(kernel, &mut extras, (name, None), &mut |take| {
             each_record(slot, &mut image, added(&head), None, take)?;
             each_in_force(store, "", take)
         })?;
-        remove::interface(kernel, &mut extras, set, name, &found)
+        remove::rules_if_possible(kernel, &mut extras)
     }
 
     /// Adds the rules that the change of an interface without a link removed: the stored configuration has them.

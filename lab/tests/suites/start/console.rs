@@ -256,7 +256,7 @@ pub(super) fn take_late(router: &Router) -> Result<String> {
     // Nothing waits on the port while a person is logged in.
     let taken = with_etc(&etc).arg(&router.agent).args(["console", "take", name]).output()?;
     let said = String::from_utf8_lossy(&taken.stdout).into_owned();
-    ensure!(said.contains("a login in use keeps the port until its `exit`"), "{said}");
+    ensure!(said.contains("a login that uses the port keeps it until its `exit`"), "{said}");
     ensure!(said.contains("1 lines of /etc/inittab changed, 0 running logins"), "{said}");
     let asks = login()?;
     let mut running = agent()?;

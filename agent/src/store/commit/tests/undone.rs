@@ -165,9 +165,11 @@ fn what_is_stored_under_the_name_of_another_programs_link_can_be_removed() {
                 |seen: &Seen| seen.others.iter().filter(|text| text.contains("rule")).count();
             assert_eq!(rules(&before), 2);
             // A request that fails leaves the rest to the next attempt.
-            router.world.incident(1, Incident::Refused(Errno::ENOMEM));
-            let failure = remove(&router, confirm).unwrap_err();
-            assert_eq!((failure.state, router.newest()), (State::Partly, Some(1)));
+            for (request, state) in [(0, State::Unchanged), (1, State::Partly)] {
+                router.world.incident(request, Incident::Refused(Errno::ENOMEM));
+                let failure = remove(&router, confirm).unwrap_err();
+                assert_eq!((failure.state, router.newest()), (state, Some(1)));
+            }
             let done = remove(&router, confirm).unwrap();
             assert!(done.stored && done.pending.is_none() && done.number == 2);
             assert!(done.summary.device & device::FOREIGN != 0 && done.summary.rules.removed == 1);
@@ -204,4 +206,9 @@ fn a_change_that_is_given_up_leaves_no_rules_of_its_own() {
     assert_eq!(rules(&router).len(), before.len() + 2);
     router.with(|agent| agent.give_up_change());
     assert_eq!(rules(&router), before);
+    // A rule that the kernel keeps costs no other.
+    router.push_with(&Config::old(), true).unwrap();
+    router.world.incident(0, Incident::Refused(Errno::ENOMEM));
+    router.with(|agent| agent.give_up_change());
+    assert_eq!(rules(&router).len(), before.len() + 1);
 }
