@@ -70,24 +70,18 @@ fn configs(keeper: &Keeper<'_>, peers: u32) -> Result<(Config, Config)> {
     Ok((old, new))
 }
 
-/// A message that failed, and what was said of it.
-struct Refused {
-    said: Said,
-    /// The number of changes before it.
-    changes: usize,
-}
-
-/// Lets messages to the kernel fail, of which the first is a change.
+/// Lets messages to the kernel fail, of which the first is the change with `before` others before it.
 ///
 /// On a busy machine a session may begin twice, and each beginning sends queries of its own: in this try, or when the
-/// messages were counted. When a query failed in place of the change, `again` brings the router back to where it was and
+/// messages were counted. When a query or another change failed in place of the change, `again` brings the router back to where it was and
 /// counts the messages again, and `act` is tried again.
 fn refuse(
     keeper: &Keeper<'_>,
     mut numbers: RangeInclusive<usize>,
+    before: usize,
     act: &dyn Fn() -> Result<Said>,
     again: &mut dyn FnMut(&Said) -> Result<RangeInclusive<usize>>,
-) -> Result<Refused> {
+) -> Result<Said> {
     const TRIES: usize = 8;
     let mut hit = String::new();
     for _ in 0..TRIES {
@@ -96,11 +90,9 @@ fn refuse(
         let lines = keeper.router.traced()?;
         let (earlier, rest) = lines.split_at(lines.len().min(numbers.start() - 1));
         hit = rest.first().cloned().unwrap_or_else(|| "nothing".to_owned());
-        if hit.contains("INJECTED") && is_change(&hit) {
-            return Ok(Refused {
-                said,
-                changes: earlier.iter().filter(|line| is_change(line)).count(),
-            });
+        let changes = earlier.iter().filter(|line| is_change(line)).count();
+        if hit.contains("INJECTED") && is_change(&hit) && changes == before {
+            return Ok(said);
         }
         numbers = again(&said)?;
     }
@@ -140,17 +132,16 @@ pub(super) fn refused(keeper: &mut Keeper<'_>) -> Result<String> {
                 let at = *numbers.get(nth).context("fewer changes than before")?;
                 Ok(at..=at + 1)
             };
-            let Refused { said, changes } =
-                refuse(keeper, two(&numbers)?, &push_new, &mut |said| {
-                    if said.code == 0 {
-                        before = roll_back()?;
-                    }
-                    before.is_left(keeper)?;
-                    numbers = changes(keeper, &push_new)?;
+            let said = refuse(keeper, two(&numbers)?, nth, &push_new, &mut |said| {
+                if said.code == 0 {
                     before = roll_back()?;
-                    two(&numbers)
-                })?;
-            let message = undone(&said, "kernel", changes > 0)?.to_owned();
+                }
+                before.is_left(keeper)?;
+                numbers = changes(keeper, &push_new)?;
+                before = roll_back()?;
+                two(&numbers)
+            })?;
+            let message = undone(&said, "kernel", nth > 0)?.to_owned();
             before.is_left(keeper)?;
             let named = said.text("/error/subject");
             ensure!(!named.is_empty() && message.contains("ENOBUFS"), "{}", said.json);
@@ -259,19 +250,20 @@ pub(super) fn new_interface(keeper: &mut Keeper<'_>) -> Result<String> {
     // Removing the interface again fails as well: at its last message.
     let state = before.state;
     let remove = || keeper.router.postwire(&Reach::Serial, &["remove", "wg0"]);
-    let last = || -> Result<(RangeInclusive<usize>, Before)> {
-        let last = changes(keeper, &remove)?.pop().context("no change")?;
+    let last = || -> Result<(RangeInclusive<usize>, usize, Before)> {
+        let mut all = changes(keeper, &remove)?;
+        let last = all.pop().context("no change")?;
         keeper.fresh()?;
         keeper.store(&old, 1)?;
         keeper.router.is_in(&state)?;
-        Ok((last..=last, Before::see(keeper)?))
+        Ok((last..=last, all.len(), Before::see(keeper)?))
     };
-    let (numbers, mut before) = last()?;
-    let Refused { said, .. } = refuse(keeper, numbers, &remove, &mut |said| {
+    let (numbers, others, mut before) = last()?;
+    let said = refuse(keeper, numbers, others, &remove, &mut |said| {
         if said.code != 0 {
             before.is_left(keeper)?;
         }
-        let (numbers, seen) = last()?;
+        let (numbers, _, seen) = last()?;
         before = seen;
         Ok(numbers)
     })?;
