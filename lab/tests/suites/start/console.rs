@@ -99,7 +99,7 @@ pub(super) fn own_log(router: &Router) -> Result<String> {
     Ok(String::new())
 }
 
-/// The states of the agent's children.
+/// The number of the agent's children.
 fn children(running: &Running) -> Result<usize> {
     let pid = running.0.id();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
