@@ -18,6 +18,10 @@ const FEW: u32 = 10;
 /// answers have filled them, and the depth of a call may add a page or two.
 const NEAR: u32 = 56;
 
+/// Bytes of queries. On a busy machine the bench asks again for the state of a router that takes long, and the agent asks
+/// the kernel again: that is a few messages, and none for each peer.
+const AGAIN: u64 = 512;
+
 /// After two minutes WireGuard makes new keys for a session by another handshake. Only a slow machine needs as long.
 const REKEYED: Duration = Duration::from_secs(110);
 
@@ -198,7 +202,8 @@ pub(super) fn many(keeper: &mut Keeper<'_>) -> Result<String> {
     }
     let (few, many) = (&few.one_change, &many.one_change);
     ensure!(many.changes == 1 && few.changes == 1, "more than one change: {shown}");
-    ensure!(many.change_bytes == few.change_bytes && many.sent_bytes == few.sent_bytes, "{shown}");
+    let asked = many.sent_bytes.abs_diff(few.sent_bytes);
+    ensure!(many.change_bytes == few.change_bytes && asked <= AGAIN, "{shown}");
     ensure!(many.received_bytes > few.received_bytes, "nothing was read: {shown}");
     Ok(shown)
 }
