@@ -423,3 +423,22 @@ fn read(path: &Path) -> Result<Record, Failed> {
     }
     Ok(record)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full disk or a power cut in the middle of a write took away who was removed before.
+    #[test]
+    fn a_record_is_not_written_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, before] = ["r.json", "before.json"].map(|name| folder.path().join(name));
+        write(&path, "first").unwrap();
+        std::fs::hard_link(&path, &before).unwrap();
+        write(&path, "second").unwrap();
+        let read = |path| std::fs::read_to_string(path).unwrap();
+        assert_eq!((read(&before), read(&path)), ("first\n".into(), "second\n".into()));
+        let error = write(&folder.path().join("no/r.json"), "third").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    }
+}
