@@ -51,7 +51,10 @@ fn a_router_that_is_switched_on_while_the_tool_asks_is_waited_for() {
 #[test]
 fn a_boot_loader_that_was_stopped_is_named_with_what_to_do() {
     let bench = Bench::new("boot-stopped", WG0);
-    let router = Pty::starting(Manners::default(), START);
+    // Time enough to stop it for a tool that starts late.
+    let mut script = START[..2].to_vec();
+    script.extend([(60_000, "\x08\x08\x08 0 \r\n## Booting kernel\r\n")]);
+    let router = Pty::starting(Manners::default(), &script);
     // A tool that does not listen, and has to find out.
     let args =
         ["status", "--serial", &router.device, "--listen", "0", "--timeout", "20s", "--json"];

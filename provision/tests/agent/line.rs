@@ -175,11 +175,11 @@ fn sixteen_ports_and_every_router_ends_right_or_red_with_words() {
 
     // The next day: routers that were done are verified, and not done again. The broken one was mended.
     let child = line.start(&["--until-done"]);
-    let again = [0, 4, 15].map(|nth| units[nth].plug(&line.port(nth)));
+    // They stay plugged in: on a busy machine a line may stand still, and its router is then verified once more.
+    let _again = [0, 4, 15].map(|nth| units[nth].plug(&line.port(nth)));
     line.wait_for(|records| {
         records.iter().filter(|record| record["outcome"] == "unchanged").count() >= 3
     });
-    drop(again);
     units[12].behave(|manners| manners.fail_commit = None);
     let _mended = units[12].plug(&line.port(1));
     child.ran().ends(0).says("14 of 14 units done");
