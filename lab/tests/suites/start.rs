@@ -313,7 +313,7 @@ fn log_is_full(router: &Router) -> Result<String> {
     running.ends_well()?;
     let mut rest = String::new();
     reader.read_to_string(&mut rest)?;
-    ensure!(rest.contains("lines of this log are lost"), "it said: {rest}");
+    ensure!(rest.contains("log lines were dropped"), "it said: {rest}");
     ensure!(rest.contains("asked to end"), "it said: {rest}");
     Ok(format!("{len} bytes stood in its way"))
 }
