@@ -46,14 +46,16 @@ options of serve:
                           over UDP. Without it, a claim needs the serial line
   --on-drift ignore|report|repair
                           when another program changes or deletes an interface that is stored: say so
-                          in the log and `postwire status` (report, the default), repair it too, or do
-                          not look (ignore)
+                          in the log and in `postwire status` (report, the default), also put back what
+                          is stored, less and less often if it happens again and again (repair), or do
+                          not look for such changes (ignore)
   --applied PROGRAM       run `PROGRAM INTERFACE WHAT` after each change of an interface; WHAT is push,
                           rollback, remove, repair, revert or start
   --console on|off|shell  what a person at the serial port gets: the console (on), nothing, or a shell
   --shell PROGRAM         the program that the console's `shell` runs (/usr/libexec/login.sh)
   --led NAME|auto         show on this LED (a folder of /sys/class/leds) what the agent is doing; `auto`
-                          takes the status LED of the board
+                          takes the status LED of the board. on: waits; short gaps: a session; flickers:
+                          a push; slow blinking: waits to be confirmed; short flashes: trouble
   --state DIR             the folder of a push while it arrives, and of the state to restore if it
                           fails (/var/run/postwired); best in memory
   -h, --help              this text

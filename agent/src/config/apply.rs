@@ -106,14 +106,13 @@ impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
         // WireGuard's own packets never meet a rule that sends them into a tunnel: a mark has rules before packets
         // have it, and packets have a mark as long as there are rules.
         let before = plan.device.as_ref().map_or(0, |device| device.fwmark);
-        let turn = match (before, interface.fwmark) {
+        let turn = (bits & device::FWMARK != 0).then_some(match (before, interface.fwmark) {
             (_, 0) => Turn::AfterRules,
             (0, _) => Turn::BeforePeers,
             _ => Turn::BetweenRules,
-        };
-        let fwmark = (turn, interface.fwmark, bits & device::FWMARK != 0);
-        if turn == Turn::BeforePeers {
-            self.set_fwmark(set, fwmark, turn)?;
+        });
+        if turn == Some(Turn::BeforePeers) {
+            self.set_fwmark(set, interface.fwmark)?;
             self.add_items(Kind::Rule, rules)?;
         }
         if peers.added > 0 || peers.changed > 0 {
@@ -128,12 +127,16 @@ impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
             self.up()?;
         }
         self.add_items(Kind::Route, routes)?;
-        if turn != Turn::BeforePeers {
+        if turn != Some(Turn::BeforePeers) {
             self.add_items(Kind::Rule, rules)?;
         }
-        self.set_fwmark(set, fwmark, Turn::BetweenRules)?;
+        if turn == Some(Turn::BetweenRules) {
+            self.set_fwmark(set, interface.fwmark)?;
+        }
         self.remove_items(Kind::Rule, rules)?;
-        self.set_fwmark(set, fwmark, Turn::AfterRules)?;
+        if turn == Some(Turn::AfterRules) {
+            self.set_fwmark(set, interface.fwmark)?;
+        }
         self.remove_items(Kind::Route, routes)?;
         self.remove_addresses(addresses, plan)?;
         // Peers are removed last: an earlier refusal then costs no peer its session.
@@ -214,16 +217,7 @@ impl<N: NetlinkSocket, F: File> Applier<'_, '_, '_, N, F> {
         Ok(())
     }
 
-    /// Sets the mark, if it differs and this is its turn.
-    fn set_fwmark(
-        &mut self,
-        set: &mut [u8; SET],
-        (turn, fwmark, differs): (Turn, u32, bool),
-        now: Turn,
-    ) -> Result<(), Fault> {
-        if now != turn || !differs {
-            return Ok(());
-        }
+    fn set_fwmark(&mut self, set: &mut [u8; SET], fwmark: u32) -> Result<(), Fault> {
         let change = DeviceChange { fwmark: Some(fwmark), ..DeviceChange::default() };
         self.set_device(set, Subject::Fwmark, &change)
     }
@@ -414,7 +408,7 @@ fn set_peer<N: NetlinkSocket, F: File>(
 /// interface without IPv6, a route, a rule.
 const GONE: [Errno; 4] = [Errno::EADDRNOTAVAIL, Errno::ENXIO, Errno::ESRCH, Errno::ENOENT];
 
-/// The place of the mark in the order of a change.
+/// The place of a new mark in the order of a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Turn {
     /// Packets have no mark yet: with the new rules, before a peer can be sent anything.

@@ -153,7 +153,7 @@ fn differ_in_mark(one: &ItemKey, other: &ItemKey) -> bool {
         Some(Item::Rule(rule)) => rule.fwmark,
         _ => None,
     };
-    mark(one).is_some_and(|one| mark(other).is_some_and(|other| one != other))
+    matches!((mark(one), mark(other)), (Some(one), Some(other)) if one != other)
 }
 
 /// The first byte of a rule's key.

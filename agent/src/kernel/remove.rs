@@ -1,11 +1,12 @@
-//! Removes an interface: its rules, its peers, and the link with its addresses and routes. A stock kernel needs 12 ms a peer to delete a link, and almost no time to delete a link
-//! whose peers were removed before.
+//! Removes an interface: its rules, its peers, and the link with its addresses and routes. A stock
+//! kernel needs 12 ms a peer to delete a link, and almost no time to delete a link whose peers were
+//! removed before.
 
 use proto_core::netlink::IfName;
 use proto_core::netlink::route;
 use proto_core::netlink::wireguard::{DeviceChange, Event};
 use proto_core::protocol::config::Item;
-use proto_core::protocol::message::{Subject, Summary};
+use proto_core::protocol::message::{State, Subject, Summary};
 
 use crate::config::claims::{EachClaim, settle};
 use crate::config::index::Extras;
@@ -100,28 +101,31 @@ fn each_rule_of<F: File>(
     Ok(())
 }
 
-/// Removes the parts that were found. `changed` becomes true with the first one.
+/// Removes the parts that were found.
 ///
 /// # Errors
-/// Kernel errors.
+/// Kernel errors, with [`State::Partly`] if something may have been removed.
 pub fn interface<N: NetlinkSocket, F: File>(
     kernel: &mut Kernel<'_, N>,
     extras: &mut Extras<'_, F>,
     set: &mut [u8; SET],
     name: IfName,
     found: &Found,
-    changed: &mut bool,
 ) -> Result<(), Fault> {
-    each_rule_of(extras, &mut |rule| {
+    let mut changed = false;
+    let mut removed = each_rule_of(extras, &mut |rule| {
         rule_of(kernel, rule)?;
-        *changed = true;
+        changed = true;
         Ok(())
-    })?;
-    *changed |= found.link.is_some();
-    match &found.link {
-        Some(found) => link(kernel, set, name, found.index),
-        None => Ok(()),
+    });
+    if let (Ok(()), Some(found)) = (&removed, &found.link) {
+        changed = true;
+        removed = link(kernel, set, name, found.index);
     }
+    removed.map_err(|fault| match changed {
+        true => kernel.slot.amend(fault, &|failure| failure.state = State::Partly),
+        false => fault,
+    })
 }
 
 /// Removes the rules that were found, and passes over those that the kernel keeps.

@@ -65,7 +65,7 @@ pub struct Change {
     pub pushed: Digest,
     /// Whether the pushed image left the private key to the router, which has since generated it.
     pub generated: bool,
-    /// What it may take from other programs.
+    /// What the change may take from other programs.
     pub adopt: Adopt,
 }
 

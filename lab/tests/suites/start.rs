@@ -3,6 +3,7 @@
 
 mod console;
 mod places;
+mod screen;
 mod unlock;
 
 use super::lanes::Part;

@@ -355,16 +355,22 @@ mod tests {
         planned(["shed.lan", "10.0.0.1:99"]).unwrap();
     }
 
-    #[test]
-    fn a_unit_is_passed_over_only_if_its_image_is_on_its_router() {
-        use crate::records::{Outcome, tests::record};
+    /// A manifest of one unit with this name, its path, and the folder of both its files.
+    fn of_one_unit(name: &str) -> (tempfile::TempDir, std::path::PathBuf, Manifest) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fleet.toml");
-        let unit = "[[unit]]\nname = \"u\"\nconfig = \"wg0.conf\"\n";
+        let unit = format!("[[unit]]\nname = \"{name}\"\nconfig = \"wg0.conf\"\n");
         std::fs::write(&path, format!("version = 1\n{unit}")).unwrap();
         std::fs::write(dir.path().join("wg0.conf"), "[Interface]\nPrivateKey = generate\n")
             .unwrap();
         let manifest = Manifest::load(&path, None, &mut |_| {}).unwrap();
+        (dir, path, manifest)
+    }
+
+    #[test]
+    fn a_unit_is_passed_over_only_if_its_image_is_on_its_router() {
+        use crate::records::{Outcome, tests::record};
+        let (_dir, _, manifest) = of_one_unit("u");
         let (unit, key) = (&manifest.units[0], PublicKey([7; 32]));
         let left = |operation, records: &[Record]| {
             let address = SocketAddr::new([10, 0, 0, 1].into(), 1);
@@ -402,13 +408,7 @@ mod tests {
 
     #[test]
     fn selectors_that_leave_no_unit_are_a_mistake() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("fleet.toml");
-        let unit = "[[unit]]\nname = \"a\"\nconfig = \"wg0.conf\"\n";
-        std::fs::write(&path, format!("version = 1\n{unit}")).unwrap();
-        std::fs::write(dir.path().join("wg0.conf"), "[Interface]\nPrivateKey = generate\n")
-            .unwrap();
-        let manifest = Manifest::load(&path, None, &mut |_| {}).unwrap();
+        let (_dir, path, manifest) = of_one_unit("a");
         let select = |selectors: &[&str]| {
             let selectors: Vec<String> = selectors.iter().map(ToString::to_string).collect();
             select(&manifest.units, &path, &selectors).map(|units| units.len())

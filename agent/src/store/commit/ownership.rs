@@ -78,14 +78,6 @@ fn split_tunnel(mark: u32, n: u8) -> Config {
     Config { items: full.items[..1].to_vec(), ..full }
 }
 
-fn removed(router: &Router, name: &str) -> Result<Done, Failure> {
-    router.with(|agent| {
-        let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
-        let done = agent.remove(&name.parse().unwrap(), &change, &mut silent);
-        done.map_err(|fault| agent.slot.take(fault))
-    })
-}
-
 /// Puts a stored configuration back, or the state without the interface.
 fn rolled_back(router: &Router, name: &str, number: u32, confirm: bool) -> Result<Done, Failure> {
     router.with(|agent| {
@@ -228,10 +220,10 @@ fn two_interfaces_with_one_mark_keep_the_rules_of_the_one_that_has_them() {
         }
         assert!(router.start());
         assert_eq!(router.seen(), both);
-        assert_eq!(removed(&router, "wgs").unwrap().summary.rules.removed, 0);
+        assert_eq!(router.remove("wgs", false).unwrap().summary.rules.removed, 0);
         let rules = router.seen().others.iter().filter(|text| is_rule(text)).count();
         assert_eq!(rules, 2);
-        assert_eq!(removed(&router, "wg0").unwrap().summary.rules.removed, 2);
+        assert_eq!(router.remove("wg0", false).unwrap().summary.rules.removed, 2);
     }
 }
 
@@ -242,7 +234,7 @@ fn a_shared_rule_goes_with_the_last_interface_that_has_it() {
     push(&router, "wg1", &full_tunnel(51821, 1)).unwrap();
     let rules = |router: &Router| router.seen().others.iter().filter(|text| is_rule(text)).count();
     assert_eq!(rules(&router), 3);
-    assert_eq!(removed(&router, "wg0").unwrap().summary.rules.removed, 1);
+    assert_eq!(router.remove("wg0", false).unwrap().summary.rules.removed, 1);
     assert_eq!(rules(&router), 2);
     push(&router, "wg1", &split_tunnel(51821, 1)).unwrap();
     assert_eq!(rules(&router), 0);
@@ -268,7 +260,7 @@ fn any_rule_is_known_again_and_goes_with_its_interface() {
     push(&router, "wg0", &with).unwrap();
     assert_eq!(push(&router, "wg0", &without).unwrap().summary.rules.removed, 3);
     assert_eq!(push(&router, "wg0", &with).unwrap().summary.rules.added, 3);
-    assert_eq!(removed(&router, "wg0").unwrap().summary.rules.removed, 3);
+    assert_eq!(router.remove("wg0", false).unwrap().summary.rules.removed, 3);
     assert_eq!(router.seen().others, [""; 0]);
     // A rule that the kernel could take for another one's is refused.
     let alike = |mark| {
@@ -328,7 +320,7 @@ fn rules_that_no_image_has_stay_and_are_logged() {
     let words = "policy rules of protocol 87 that no stored configuration has: 1;";
     assert!(log.iter().any(|line| line.starts_with(words)), "{log:?}");
     assert_eq!(router.seen(), before);
-    assert_eq!(removed(&router, "wg1").unwrap().summary.rules.removed, 2);
+    assert_eq!(router.remove("wg1", false).unwrap().summary.rules.removed, 2);
 }
 
 /// A router with a few interfaces on which things are done, and what should be on it.
@@ -477,7 +469,7 @@ impl Play {
         }
         let mut done = match (way, &new) {
             (Way::Rollback(number), _) => rolled_back(&self.router, name, number, confirm),
-            (_, None) => removed(&self.router, name),
+            (_, None) => self.router.remove(name, false),
             (_, Some(config)) => {
                 let act = matches!(way, Way::Push).then_some(Act::Pushed);
                 self.router.push_image(&config.image_of(name), act, confirm)

@@ -82,18 +82,20 @@ impl<S: System> Committer<'_, S> {
         }
         let Self { kernel, files, set, .. } = self;
         let mut extras = Extras::again(slot, &mut files.extras, len);
-        let mut changed = false;
-        let removed = remove::interface(kernel, &mut extras, set, name, &found, &mut changed);
-        let state = if changed { State::Partly } else { State::Unchanged };
-        let partly = |fault| slot.amend(fault, &|failure| failure.state = state);
+        let removed = remove::interface(kernel, &mut extras, set, name, &found);
         if foreign {
             // What is stored did not run, so its rules are not put back. Another attempt removes the rest.
-            removed.map_err(partly).inspect_err(|_| self.store.discard())?;
-            self.remove_stored(&head, change).map_err(partly)?;
+            removed.inspect_err(|_| self.store.discard())?;
+            self.remove_stored(&head, change).map_err(|fault| {
+                match done.summary.rules.removed {
+                    0 => fault,
+                    _ => slot.amend(fault, &|failure| failure.state = State::Partly),
+                }
+            })?;
             done.summary.device |= device::FOREIGN;
             return Ok(done);
         }
-        removed.map_err(|fault| self.undo(partly(fault), working))?;
+        removed.map_err(|fault| self.undo(fault, working))?;
         done.stored = false;
         self.finish(done, head, !stored, change, working)
     }

@@ -169,6 +169,15 @@ impl Router {
         })
     }
 
+    /// Removes an interface.
+    pub(super) fn remove(&self, name: &str, confirm: bool) -> Result<Done, Failure> {
+        self.with(|agent| {
+            let change = Change { act: Some(Act::Removed), confirm, ..Change::REPAIR };
+            let done = agent.remove(&name.parse().unwrap(), &change, &mut silent);
+            done.map_err(|fault| agent.slot.take(fault))
+        })
+    }
+
     fn newest(&self) -> Option<u32> {
         self.with(|agent| agent.newest_whole("wg0").unwrap().map(|(head, _)| head.number))
     }
@@ -437,7 +446,6 @@ fn an_unreadable_file_of_one_interface_keeps_no_tunnel_down() {
 
 #[test]
 fn an_unreadable_file_is_replaced_by_any_change() {
-    let name = "wg1".parse().unwrap();
     for older in [true, false] {
         let (router, beside) = with_an_unreadable_file(older);
         router.start();
@@ -446,12 +454,7 @@ fn an_unreadable_file_is_replaced_by_any_change() {
         assert_eq!((done.stored, done.number), (true, if older { 3 } else { 2 }));
         let (router, _) = with_an_unreadable_file(older);
         router.start();
-        let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
-        let removed = router.with(|agent| {
-            let done = agent.remove(&name, &change, &mut silent);
-            done.map_err(|fault| agent.slot.take(fault))
-        });
-        assert!(removed.unwrap().stored);
+        assert!(router.remove("wg1", false).unwrap().stored);
         assert!(router.start());
         assert_eq!(router.seen(), target(&Config::old()));
     }
@@ -558,12 +561,8 @@ fn an_interface_of_another_program_is_adopted_only_when_asked() {
     let failure = push(false, false).unwrap_err();
     assert_eq!((failure.code, failure.state), (Code::Foreign, State::Unchanged));
     assert_eq!(router.seen(), before);
-    let removed = router.with(|agent| {
-        let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
-        let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
-        done.map(|_| ()).map_err(|fault| agent.slot.take(fault).code)
-    });
-    assert!(removed == Err(Code::Foreign) && router.seen() == before);
+    let removed = router.remove("wg0", false).unwrap_err();
+    assert!(removed.code == Code::Foreign && router.seen() == before);
     // The alias stays behind the mark, and going back takes the mark away.
     push(true, true).unwrap();
     assert_eq!(router.seen().aliases, [b"postwired uplink of shed"]);
@@ -590,13 +589,7 @@ fn a_name_of_netifd_is_not_taken_while_its_link_is_missing() {
             (flagged, done.map_err(|fault| agent.slot.take(fault)))
         })
     };
-    let remove = || {
-        router.with(|agent| {
-            let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
-            let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
-            done.map(|_| ()).map_err(|fault| agent.slot.take(fault).code)
-        })
-    };
+    let remove = || router.remove("wg0", false).map(|_| ()).map_err(|failure| failure.code);
     let delete = || {
         let index = router.world.index("wg0");
         router.world.by_hand(|buf| route::link::delete(buf, 1, index).unwrap())

@@ -133,7 +133,7 @@ impl<S: System> Committer<'_, S> {
             let found = remove::find(kernel, &mut extras, (name, link), &mut |take| {
                 each_record(slot, &mut image, added(&head), None, take)
             })?;
-            remove::interface(kernel, &mut extras, set, name, &found, &mut true)?;
+            remove::interface(kernel, &mut extras, set, name, &found)?;
             let back = self.put_rules_back(&mut image, &head)?;
             return Ok(found.link.is_some() || found.summary.rules.removed > 0 || back);
         }

@@ -10,8 +10,7 @@ use proto_core::protocol::draft;
 use proto_core::protocol::message::Failure;
 use proto_core::protocol::report::Act;
 
-use super::Change;
-use super::tests::{Config, Router, net, silent};
+use super::tests::{Config, Router, net};
 use crate::testing::Incident;
 
 /// A full tunnel with the rules that a file gets, and this `FwMark`; 0 is no full tunnel.
@@ -37,11 +36,7 @@ fn make(router: &Router, (name, mark): Step) -> Result<(), Failure> {
     let n = name.as_bytes()[2] - b'0';
     let done = match mark {
         Some(mark) => router.push_image(&tunnel(mark, n).image_of(name), Some(Act::Pushed), false),
-        None => router.with(|agent| {
-            let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
-            let removed = agent.remove(&name.parse().unwrap(), &change, &mut silent);
-            removed.map_err(|fault| agent.slot.take(fault))
-        }),
+        None => router.remove(name, false),
     };
     done.map(|_| ())
 }

@@ -1,6 +1,6 @@
 //! The console's process: at a terminal on the router, and at a port that the log and the login use too.
 
-use super::{Router, Running, terminal, until};
+use super::{Router, Running, screen::Screen, until};
 use anyhow::{Context, Result, ensure};
 use rustix::{
     process::Signal,
@@ -8,65 +8,14 @@ use rustix::{
 };
 use std::{
     fs::{self, File, Permissions},
-    io::{Read as _, Write as _},
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
 };
 
 /// A key for claims.
 const KEY: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
-
-/// A person at a terminal.
-struct Screen {
-    line: File,
-    path: PathBuf,
-    shown: Vec<u8>,
-}
-
-impl Screen {
-    fn new() -> Result<Self> {
-        let (line, path) = terminal()?;
-        Ok(Self { line, path, shown: Vec::new() })
-    }
-
-    /// Another program's end.
-    fn open(&self) -> Result<File> {
-        Ok(File::options().read(true).write(true).open(&self.path)?)
-    }
-
-    /// What was shown since the last keys, without the sequence that clears the rest of a row.
-    fn text(&mut self) -> String {
-        let mut buf = [0; 4096];
-        while let Ok(len @ 1..) = self.line.read(&mut buf) {
-            self.shown.extend_from_slice(&buf[..len]);
-        }
-        String::from_utf8_lossy(&self.shown).replace("\x1b[K", "")
-    }
-
-    /// Waits until the words are shown.
-    fn shows(&mut self, words: &str) -> Result<String> {
-        let shown = until(words, || Ok(self.text().contains(words)));
-        shown.with_context(|| format!("the screen: {:?}", self.text()))?;
-        Ok(self.text())
-    }
-
-    /// Types keys, and waits for the words.
-    fn types(&mut self, keys: &str, words: &str) -> Result<String> {
-        self.shown.clear();
-        self.line.write_all(keys.as_bytes())?;
-        self.shows(words)
-    }
-
-    /// Types Enter until the console answers with a prompt.
-    fn wakes(&mut self) -> Result<()> {
-        until("a prompt", || {
-            self.line.write_all(b"\r")?;
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            Ok(self.text().contains("# "))
-        })
-    }
-}
 
 /// Runs a command of the console to its end. Returns its exit code and its output.
 fn command(router: &Router, words: &[&str]) -> Result<(Option<i32>, String)> {
@@ -83,7 +32,7 @@ pub(super) fn own_log(router: &Router) -> Result<String> {
     agent.arg("--serial").arg(&screen.path).stdout(screen.open()?).stderr(screen.open()?);
     let mut running = Running(agent.spawn()?);
     router.answers()?;
-    screen.wakes()?;
+    screen.wakes("# ")?;
     screen.types("ident", "ident")?;
     let (code, said) = command(router, &["claim", KEY])?;
     ensure!(code == Some(0), "{said}");
@@ -119,7 +68,7 @@ pub(super) fn shells(router: &Router) -> Result<String> {
     let mut screen = Screen::new()?;
     let words = ["--serial".as_ref(), screen.path.as_os_str(), "--shell".as_ref()];
     let mut running = router.start(&[&words[..], &[program.as_os_str()]].concat())?;
-    screen.wakes()?;
+    screen.wakes("# ")?;
     for _ in 0..3 {
         screen.types("shell\r", "are you sure?")?;
         screen.types("yes\r", "`help` lists the commands")?;

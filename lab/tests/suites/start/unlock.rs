@@ -2,65 +2,33 @@
 //!
 //! How long a challenge and an open console last is tested beside the agent's clock (`agent/src/access/unlock`).
 
-use super::{Router, Running, terminal, until};
+use super::{Router, Running, screen::Screen, until};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use std::{
-    fs::{self, File},
-    io::{Read as _, Write as _},
-    os::unix::fs::symlink,
-    path::PathBuf,
-    process::Command,
-    time::Duration,
-};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command};
 use xtask::build;
 
-/// A person at the cable, and the screen since the last line that was typed.
-struct Cable {
-    line: File,
-    screen: Vec<u8>,
-}
+/// A person at the cable.
+struct Cable(Screen);
 
 impl Cable {
     /// Plugs a new cable in, at the path that the agent waits for.
     fn plug(router: &Router) -> Result<Self> {
-        let (line, device) = terminal()?;
+        let screen = Screen::new()?;
         let path = router.path("tty");
         let _ = fs::remove_file(&path);
-        symlink(device, path)?;
-        Ok(Self { line, screen: Vec::new() })
-    }
-
-    /// The screen, without the sequence that clears the rest of a row.
-    fn screen(&mut self) -> String {
-        let mut buf = [0; 4096];
-        while let Ok(len @ 1..) = self.line.read(&mut buf) {
-            self.screen.extend_from_slice(&buf[..len]);
-        }
-        String::from_utf8_lossy(&self.screen).replace("\x1b[K", "")
-    }
-
-    /// Waits until the screen shows the words.
-    fn shows(&mut self, words: &str) -> Result<String> {
-        let shown = until(words, || Ok(self.screen().contains(words)));
-        shown.with_context(|| format!("the screen: {}", self.screen()))?;
-        Ok(self.screen())
+        symlink(&screen.path, path)?;
+        Ok(Self(screen))
     }
 
     /// Types a line, and waits for the words.
     fn types(&mut self, line: &str, words: &str) -> Result<String> {
-        self.screen.clear();
-        self.line.write_all(format!("{line}\r").as_bytes())?;
-        self.shows(words)
+        self.0.types(&format!("{line}\r"), words)
     }
 
     /// Wakes the console.
     fn wakes(&mut self) -> Result<()> {
-        until("a prompt", || {
-            self.line.write_all(b"\r")?;
-            std::thread::sleep(Duration::from_millis(100));
-            Ok(self.screen().contains('>'))
-        })
+        self.0.wakes(">")
     }
 
     /// Asks for a challenge.
@@ -77,7 +45,7 @@ impl Cable {
             looked = self.types(code, "\n")?;
             // The whole answer ends with a prompt.
             until("a prompt", || {
-                looked = self.screen();
+                looked = self.0.text();
                 Ok(looked.trim_end().ends_with(['>', '#', ':']))
             })?;
             Ok(!looked.contains("it was not looked at"))

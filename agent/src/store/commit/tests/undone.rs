@@ -63,13 +63,7 @@ fn a_change_that_waits_goes_back_unless_it_is_confirmed() {
 #[test]
 fn a_removed_interface_is_gone_or_as_it_was() {
     let empty = World::default().seen();
-    let remove = |router: &Router| {
-        router.with(|agent| {
-            let change = Change { act: Some(Act::Removed), ..Change::REPAIR };
-            let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
-            done.map_err(|fault| agent.slot.take(fault))
-        })
-    };
+    let remove = |router: &Router| router.remove("wg0", false);
     let router = Router::old();
     let changes = router.world.changes();
     let done = remove(&router).unwrap();
@@ -99,15 +93,6 @@ fn a_removed_interface_is_gone_or_as_it_was() {
     }
 }
 
-/// Asks for the removal of wg0.
-fn remove(router: &Router, confirm: bool) -> Result<Done, Failure> {
-    router.with(|agent| {
-        let change = Change { act: Some(Act::Removed), confirm, ..Change::REPAIR };
-        let done = agent.remove(&"wg0".parse().unwrap(), &change, &mut silent);
-        done.map_err(|fault| agent.slot.take(fault))
-    })
-}
-
 #[test]
 fn the_removal_of_what_is_not_stored_waits_and_can_be_confirmed() {
     let bare = Config { key: Some(7), mtu: 1420, ..Config::default() };
@@ -120,7 +105,7 @@ fn the_removal_of_what_is_not_stored_waits_and_can_be_confirmed() {
                 let world = router.world.clone();
                 let beside = Router { world, keep: router.keep.clone(), ..Router::default() };
                 beside.world.delete_links();
-                remove(&beside, false).unwrap();
+                beside.remove("wg0", false).unwrap();
                 beside.world.make("wg0", "wireguard");
                 let index = beside.world.index("wg0");
                 beside
@@ -134,7 +119,7 @@ fn the_removal_of_what_is_not_stored_waits_and_can_be_confirmed() {
             router.push(config).unwrap();
             lose(&router);
             let before = router.seen();
-            let head = remove(&router, true).unwrap().pending.expect("it waits");
+            let head = router.remove("wg0", true).unwrap().pending.expect("it waits");
             assert!(router.seen().links.is_empty());
             if confirm {
                 router.with(|agent| {
@@ -167,10 +152,10 @@ fn what_is_stored_under_the_name_of_another_programs_link_can_be_removed() {
             // A request that fails leaves the rest to the next attempt.
             for (request, state) in [(0, State::Unchanged), (1, State::Partly)] {
                 router.world.incident(request, Incident::Refused(Errno::ENOMEM));
-                let failure = remove(&router, confirm).unwrap_err();
+                let failure = router.remove("wg0", confirm).unwrap_err();
                 assert_eq!((failure.state, router.newest()), (state, Some(1)));
             }
-            let done = remove(&router, confirm).unwrap();
+            let done = router.remove("wg0", confirm).unwrap();
             assert!(done.stored && done.pending.is_none() && done.number == 2);
             assert!(done.summary.device & device::FOREIGN != 0 && done.summary.rules.removed == 1);
             let after = router.seen();
@@ -179,7 +164,7 @@ fn what_is_stored_under_the_name_of_another_programs_link_can_be_removed() {
             assert!(router.start());
             // Nothing is stored any more.
             let code = if kind == "dummy" { Code::WrongKind } else { Code::Foreign };
-            assert_eq!(remove(&router, confirm).unwrap_err().code, code);
+            assert_eq!(router.remove("wg0", confirm).unwrap_err().code, code);
         }
     }
 }
